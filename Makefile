@@ -1,0 +1,53 @@
+# Fairlead. `make help` lists what there is.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath
+TAGS    := urfave_cli_no_docs
+TOOLS   := fairlead-sign:signer fairlead-repo:tufrepo fairlead-agent:agent fairlead-sim:simulator
+
+# The race detector needs a C compiler; without one the tests run without it, and say so.
+RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+
+.PHONY: help build test test-long bench lint size demo need clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## build the four tools into bin/
+	@for t in $(TOOLS); do n=$${t%%:*}; d=$${t#*:}; \
+	  echo "building bin/$$n"; $(BUILD) -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/$$n ./$$d/cmd/$$n || exit 1; done
+
+need: # says what the machine lacks before anything starts
+	@command -v mkfs.ext4 >/dev/null 2>&1 || PATH=$$PATH:/sbin:/usr/sbin command -v mkfs.ext4 >/dev/null 2>&1 || \
+	  { echo "mkfs.ext4 is missing: apt-get install e2fsprogs"; exit 1; }
+
+demo: need build ## show the whole path: build, sign, publish, direct, install, prove, commit
+	$(GO) run ./test/demo -bin bin
+
+test: need ## every test of ten minutes or less in all, with the race detector
+	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector (apt-get install gcc)"
+	$(GO) vet ./...
+	$(GO) test $(RACE) -timeout 10m ./...
+
+test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
+	$(GO) test -tags long -timeout 60m ./...
+	test/fuzz.sh 20s
+
+bench: build ## the figures, as Go benchmarks
+	$(GO) test -run '^$$' -bench . -benchtime 3x -timeout 60m ./test/bench
+	$(GO) test -run '^$$' -bench . -timeout 30m $$($(GO) list ./... | grep -v /test/)
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+size: ## bytes of each binary, stripped, linux/arm64
+	@for t in $(TOOLS); do n=$${t%%:*}; d=$${t#*:}; \
+	  GOOS=linux GOARCH=arm64 $(BUILD) -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/arm64/$$n ./$$d/cmd/$$n || exit 1; \
+	  printf '%10d  %s\n' $$(stat -c %s bin/arm64/$$n) $$n; done
+
+clean: ## remove what make built
+	rm -rf bin

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Runs each fuzz target for a while: test/fuzz.sh 20s
+set -eu
+each=${1:-20s}
+for pkg in $(go list ./...); do
+  for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
+    echo "$pkg $target $each"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "$each" "$pkg"
+  done
+done
