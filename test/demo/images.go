@@ -126,7 +126,7 @@ func stamp(tree string) error {
 func makeExt4(ctx context.Context, tree, path string) error {
 	const id = "6c61756e-6368-4661-9c65-616400000001"
 	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal",
-		"-U", id, "-E", "root_owner=0:0,hash_seed="+id, "-d", tree, path, fmt.Sprint(imageSize/1024))
+		"-U", id, "-E", "root_owner=0:0,hash_seed="+id, "-d", tree, path, fmt.Sprintf("%dk", imageSize>>10))
 	cmd.Env = append(os.Environ(), fmt.Sprintf("E2FSPROGS_FAKE_TIME=%d", imageTime.Unix()),
 		"PATH="+os.Getenv("PATH")+":/sbin:/usr/sbin")
 	var out bytes.Buffer
