@@ -1,0 +1,220 @@
+// Package strictjson stands between foreign JSON and every decoder.
+//
+// Go's encoding/json is generous: the last of two equal names wins, names
+// match without regard to case, null leaves a field as it was, broken UTF-8 is
+// replaced, a number that does not fit is found out late or not at all. Two
+// readers of the same signed bytes may so see two different things. Check
+// refuses what could be read in two ways, before a decoder, go-tuf's included,
+// sees a byte of it:
+//
+//   - more bytes than the caller expects, or more than MaxDepth levels;
+//   - anything but exactly one value, also bytes after it, also a BOM;
+//   - two members of one object with the same name, or with names that differ
+//     only by case (so a map must not be keyed by such names either);
+//   - bytes or escapes that are not valid Unicode, lone surrogates included;
+//   - null, unless allowed;
+//   - numbers that are not integers of 64 bits with sign, unless allowed: a
+//     float must be finite even then.
+//
+// What it does not promise: that the value has the shape the caller wants, or
+// that the bytes are a canonical form. Members unknown to a reader are let
+// through by default, because the schemas between agents and servers of
+// different age are additive.
+package strictjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// MaxDepth is the number of objects and arrays that may be nested.
+	MaxDepth = 32
+	// DefaultMaxBytes is the limit that holds where Options names none.
+	DefaultMaxBytes = 1 << 20
+)
+
+// Options says what a caller lets through. The zero value is the strictest
+// but for unknown members.
+type Options struct {
+	MaxBytes   int  // longest input in bytes; 0 means DefaultMaxBytes
+	AllowNull  bool // let null stand as a value
+	AllowFloat bool // let numbers have a fraction or an exponent
+	Known      bool // Decode only: refuse members that the Go type does not name
+}
+
+// Decode checks b and then decodes it into v, which is as for json.Unmarshal.
+func Decode(b []byte, o Options, v any) error {
+	if err := Check(b, o); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if o.Known {
+		d.DisallowUnknownFields()
+	}
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("decode JSON: %w", err)
+	}
+	return nil
+}
+
+// Check reports why b should not be shown to a decoder, or nil.
+func Check(b []byte, o Options) error {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if len(b) > o.MaxBytes {
+		return fmt.Errorf("check JSON: %d bytes, at most %d are allowed", len(b), o.MaxBytes)
+	}
+	if !utf8.Valid(b) {
+		return fmt.Errorf("check JSON: not valid UTF-8")
+	}
+	// Decoder.Token alone would let some faulty punctuation pass.
+	if !json.Valid(b) {
+		return fmt.Errorf("check JSON: %w", syntaxError(b))
+	}
+	if err := checkEscapes(b); err != nil {
+		return fmt.Errorf("check JSON: %w", err)
+	}
+	w := walker{Options: o, dec: json.NewDecoder(bytes.NewReader(b))}
+	w.dec.UseNumber()
+	if err := w.value(0); err != nil {
+		return fmt.Errorf("check JSON: at byte %d: %w", w.dec.InputOffset(), err)
+	}
+	return nil
+}
+
+// syntaxError finds out what json.Valid did not like.
+func syntaxError(b []byte) error {
+	var v json.RawMessage
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	return io.ErrUnexpectedEOF
+}
+
+// walker visits every token of a text that is known to be valid JSON.
+type walker struct {
+	Options
+	dec *json.Decoder
+}
+
+func (w *walker) value(depth int) error {
+	t, err := w.dec.Token()
+	if err != nil {
+		return err
+	}
+	switch t := t.(type) {
+	case json.Delim:
+		return w.container(t, depth+1)
+	case json.Number:
+		return w.number(t.String())
+	case nil:
+		if !w.AllowNull {
+			return fmt.Errorf("null where a value is wanted")
+		}
+	}
+	return nil
+}
+
+func (w *walker) container(open json.Delim, depth int) error {
+	if depth > MaxDepth {
+		return fmt.Errorf("nested deeper than %d levels", MaxDepth)
+	}
+	seen := map[string]string{}
+	for w.dec.More() {
+		if open == '{' {
+			if err := w.name(seen); err != nil {
+				return err
+			}
+		}
+		if err := w.value(depth); err != nil {
+			return err
+		}
+	}
+	_, err := w.dec.Token()
+	return err
+}
+
+func (w *walker) name(seen map[string]string) error {
+	t, err := w.dec.Token()
+	if err != nil {
+		return err
+	}
+	name, ok := t.(string)
+	if !ok {
+		return fmt.Errorf("member name is not a string")
+	}
+	folded := fold(name)
+	if other, twice := seen[folded]; twice {
+		return fmt.Errorf("member %q stands beside %q: one name, two values", name, other)
+	}
+	seen[folded] = name
+	return nil
+}
+
+func (w *walker) number(s string) error {
+	if _, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return nil
+	}
+	if !w.AllowFloat {
+		return fmt.Errorf("number %.40s is not an integer of 64 bits with sign", s)
+	}
+	if _, err := strconv.ParseFloat(s, 64); err != nil {
+		return fmt.Errorf("number %.40s is out of range", s)
+	}
+	return nil
+}
+
+// fold maps names that encoding/json takes for the same field to one string.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		for {
+			next := unicode.SimpleFold(r)
+			if next <= r {
+				return next
+			}
+			r = next
+		}
+	}, s)
+}
+
+// checkEscapes refuses \u escapes that name half of a surrogate pair, which
+// decoders replace silently. In valid JSON a backslash stands only in strings.
+func checkEscapes(b []byte) error {
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' {
+			continue
+		}
+		unit, isUnit := escapedUnit(b[i:])
+		if !isUnit {
+			i++
+			continue
+		}
+		if !unicode.Is(unicode.Cs, unit) {
+			i += 5
+			continue
+		}
+		low, ok := escapedUnit(b[i+6:])
+		if unit >= 0xDC00 || !ok || low < 0xDC00 || low > 0xDFFF {
+			return fmt.Errorf("at byte %d: escape of half a surrogate pair", i)
+		}
+		i += 11
+	}
+	return nil
+}
+
+// escapedUnit reads the \uXXXX that b starts with.
+func escapedUnit(b []byte) (unit rune, ok bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	return rune(n), err == nil
+}
