@@ -1,0 +1,229 @@
+package boot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/fairlead/fairlead/firmware/durable"
+)
+
+const (
+	pairName    = "boot"
+	runningName = "running"
+	maxRunning  = 64 // bytes of the running file that are looked at
+)
+
+// FileOptions shape a File.
+type FileOptions struct {
+	Tries int  // starts that a trial gets, 1 to 7; 0 means 1
+	First Slot // committed slot of a folder that holds no state yet; "" means a
+}
+
+// File is a bootloader whose state lies in a folder. It is safe for concurrent use within one process; between processes
+// the agent's own lock keeps order.
+type File struct {
+	dir   string
+	tries int
+	first Slot
+	mu    sync.Mutex
+}
+
+var _ Bootloader = (*File)(nil)
+
+// OpenFile opens the boot state in dir, and makes the folder if it is not there. It writes no state.
+func OpenFile(dir string, o FileOptions) (*File, error) {
+	f := &File{dir: dir, tries: max(o.Tries, 1), first: A}
+	if o.Tries < 0 || o.Tries > maxTries {
+		return nil, fmt.Errorf("opening the boot state: %d tries, want 1 to %d", o.Tries, maxTries)
+	}
+	if o.First != "" {
+		f.first = o.First
+	}
+	if !f.first.Valid() {
+		return nil, fmt.Errorf("opening the boot state: no slot %q, want a or b", f.first)
+	}
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the boot state: %w", err)
+	}
+	return f, durable.SweepTemps(dir)
+}
+
+// State implements Bootloader.
+func (f *File) State() (State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	running, _ := f.running()
+	r, err := f.load()
+	switch {
+	case errors.Is(err, ErrLost):
+		return lostState(running), nil
+	case err != nil:
+		return State{}, err
+	case running == "":
+		running = r.Committed // nothing was ever booted through this folder
+	}
+	return r.state(running), nil
+}
+
+// lostState is what can be said without a stored state: that something runs.
+func lostState(running Slot) State {
+	if running == "" {
+		running = A
+	}
+	r := firstRecord(running)
+	s := r.state(running)
+	s.Lost = true
+	return s
+}
+
+// Forbid implements Bootloader.
+func (f *File) Forbid(s Slot) error {
+	return f.change("forbidding", s, func(r *record, running Slot) error {
+		if s == r.Committed || s == running {
+			return ErrInUse
+		}
+		if s == r.Trial {
+			r.endTrial(false)
+		}
+		*r.slot(s) = SlotState{}
+		return nil
+	})
+}
+
+// Try implements Bootloader.
+func (f *File) Try(s Slot) error {
+	return f.change("trying", s, func(r *record, _ Slot) error {
+		if s == r.Committed {
+			return ErrInUse
+		}
+		*r.slot(s) = SlotState{Bootable: true}
+		r.Trial, r.Tries = s, f.tries
+		return nil
+	})
+}
+
+// Commit implements Bootloader. It is also the repair of a lost state. It saves twice, so that both generations hold the
+// new committed slot, and a copy that rots later does not bring the old one back.
+func (f *File) Commit(s Slot) error {
+	commit := func(r *record, running Slot) error {
+		if s != running && !r.slot(s).Bootable {
+			return ErrUnproven
+		}
+		if s != r.Trial {
+			r.endTrial(false)
+		}
+		*r.slot(s) = SlotState{Bootable: true}
+		r.Committed, r.Trial, r.Tries = s, "", 0
+		return nil
+	}
+	err := f.change("committing", s, commit)
+	if errors.Is(err, ErrLost) {
+		err = f.repair(s)
+	}
+	if err != nil {
+		return err
+	}
+	return f.change("committing", s, commit)
+}
+
+// repair makes a state anew from the one thing that is known, the slot that runs. From here on the start counts as an
+// ordinary one, so that another loss begins at the first of the last resorts again.
+func (f *File) repair(s Slot) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if running, _ := f.running(); s != lostState(running).Running {
+		return fmt.Errorf("committing slot %s: %w, and slot %s is not what runs", s, ErrLost, s)
+	}
+	if err := f.save(firstRecord(s)); err != nil {
+		return fmt.Errorf("committing slot %s: %w", s, err)
+	}
+	return f.note(s, whyCommitted)
+}
+
+// Cancel implements Bootloader.
+func (f *File) Cancel() error {
+	err := f.change("cancelling the trial of", "", func(r *record, _ Slot) error {
+		r.endTrial(false)
+		return nil
+	})
+	if errors.Is(err, ErrLost) {
+		return nil // a state that nobody can read asks for no trial
+	}
+	return err
+}
+
+// change loads, edits and saves. It saves also when nothing changed: an earlier call may have failed after its bytes
+// became visible and before they were durable.
+func (f *File) change(doing string, s Slot, edit func(r *record, running Slot) error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s != "" && !s.Valid() {
+		return fmt.Errorf("%s slot %q: no such slot, want a or b", doing, s)
+	}
+	running, _ := f.running()
+	r, err := f.load()
+	if err == nil {
+		err = edit(&r, running)
+	}
+	if err == nil {
+		err = f.save(r)
+	}
+	if err != nil {
+		return fmt.Errorf("%s slot %s: %w", doing, s, err)
+	}
+	return nil
+}
+
+// load returns the stored state; the first state for a folder that was never used; ErrLost if there was one.
+func (f *File) load() (record, error) {
+	data, err := durable.LoadPair(f.dir, pairName)
+	switch {
+	case err == nil:
+		r, err := parseRecord(data)
+		if err != nil {
+			return record{}, fmt.Errorf("%w: %w", ErrLost, err)
+		}
+		return r, nil
+	case errors.Is(err, durable.ErrCorrupt):
+		return record{}, fmt.Errorf("%w: %w", ErrLost, err)
+	case !errors.Is(err, fs.ErrNotExist):
+		return record{}, fmt.Errorf("reading the boot state: %w", err)
+	}
+	if slot, _ := f.running(); slot != "" {
+		return record{}, fmt.Errorf("%w: it is gone from %s", ErrLost, f.dir)
+	}
+	return firstRecord(f.first), nil
+}
+
+// save writes the state and believes only what it reads.
+func (f *File) save(r record) error {
+	data, err := r.encode()
+	if err != nil {
+		return err
+	}
+	if err := durable.SavePair(f.dir, pairName, data); err != nil {
+		return fmt.Errorf("writing the boot state: %w", err)
+	}
+	back, err := durable.LoadPair(f.dir, pairName)
+	if err != nil {
+		return fmt.Errorf("reading the boot state back: %w", err)
+	}
+	if !bytes.Equal(back, data) {
+		return fmt.Errorf("reading the boot state back: %s holds something else than was written", f.dir)
+	}
+	return nil
+}
+
+// running returns what Boot started last and why; none when it never did, or when the file cannot be read.
+func (f *File) running() (Slot, string) {
+	data, err := os.ReadFile(filepath.Join(f.dir, runningName))
+	if err != nil || len(data) > maxRunning {
+		return "", ""
+	}
+	return parseRunning(data)
+}
