@@ -1,0 +1,2 @@
+// Package install brings an image into a slot.
+package install
