@@ -45,7 +45,7 @@
 //
 // JSON, member "s" is the major version of the schema: 1. Members are only added.
 // Decoders ignore members they do not know, and refuse another major version,
-// duplicate members, wrong types, and whatever is longer than its limit. Times are
+// duplicate members, null, wrong types, and whatever is longer than its limit. Times are
 // RFC 3339, UTC.
 //
 // # History

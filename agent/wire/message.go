@@ -77,6 +77,7 @@ type Event struct {
 	Fetched int64     `json:"fetched,omitempty"` // bytes over the network
 	Written int64     `json:"written,omitempty"` // bytes to the slot
 	Millis  int64     `json:"millis,omitempty"`  // since the update began
+	Dropped int64     `json:"dropped,omitempty"` // events the full outbox gave up since the last one that said so
 }
 
 // Reported is what a device says of itself; the whole of it, every time.
@@ -177,13 +178,13 @@ func (e Event) check() error {
 		checkSchema(e.Schema), CheckID(e.Epoch), atLeast("seq", e.Seq, 1), e.checkContent())
 }
 
-// checkContent is what must hold before the outbox has numbered the event.
+// checkContent leaves out what the outbox fills in.
 func (e Event) checkContent() error {
 	return cmp.Or(
 		checkTime(e.Time), e.State.check(), need("update", e.Update),
 		names("product", e.Product, "from", e.From, "to", e.To, "reason", e.Reason),
 		text("detail", e.Detail),
-		atLeast("fetched", e.Fetched, 0), atLeast("written", e.Written, 0), atLeast("millis", e.Millis, 0))
+		atLeast("fetched", e.Fetched, 0), atLeast("written", e.Written, 0), atLeast("millis", e.Millis, 0), atLeast("dropped", e.Dropped, 0))
 }
 
 func (s State) check() error {
