@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+const (
+	queue = 1024 // updates that may wait; more of them wait outside
+	batch = 256  // updates in one transaction
+)
+
+// op is one update on its way.
+type op struct {
+	ctx  context.Context
+	fn   func(*Tx) error
+	done chan error // buffered: the writer never waits for a caller
+}
+
+// Update runs fn in a transaction, perhaps together with other updates, and returns
+// after the commit is on disk. If it returns an error, nothing of fn has remained.
+//
+// fn may run in another goroutine and must touch the database through tx only. A ctx
+// that ends before fn has begun prevents it; afterwards it has no effect.
+func (s *Store) Update(ctx context.Context, fn func(tx *Tx) error) error {
+	o := &op{ctx: ctx, fn: fn, done: make(chan error, 1)}
+	select {
+	case <-s.closing:
+		return ErrClosed
+	default:
+	}
+	select {
+	case s.ops <- o:
+	case <-s.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the database: %w", ctx.Err())
+	}
+	select {
+	case err := <-o.done:
+		return err
+	case <-s.done: // the writer has gone; it may have answered just before
+		select {
+		case err := <-o.done:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// write is the writer goroutine.
+func (s *Store) write() {
+	defer close(s.done)
+	for {
+		select {
+		case o := <-s.ops:
+			s.commit(s.gather(o))
+		case <-s.closing:
+			for len(s.ops) > 0 {
+				s.commit(s.gather(<-s.ops))
+			}
+			return
+		}
+	}
+}
+
+// gather takes what is waiting behind first. While one batch is being flushed the next
+// one grows, so the load decides the size.
+func (s *Store) gather(first *op) []*op {
+	ops := []*op{first}
+	for len(ops) < batch {
+		select {
+		case o := <-s.ops:
+			ops = append(ops, o)
+		default:
+			return ops
+		}
+	}
+	return ops
+}
+
+// commit runs a batch and answers everyone in it.
+func (s *Store) commit(ops []*op) {
+	ctx := context.Background()
+	tx, err := s.writers.BeginTx(ctx, nil)
+	if err != nil {
+		answer(ops, fmt.Errorf("writing the database: %w", classify(err)))
+		return
+	}
+	var ran []*op
+	for i, o := range ops {
+		err := run(tx, o)
+		var lost errLost
+		if errors.As(err, &lost) {
+			// SQLite gave up the whole transaction, as it may when the disk is full.
+			_ = tx.Rollback()
+			answer(append(ran, ops[i:]...), fmt.Errorf("writing the database: %w", lost.error))
+			return
+		}
+		if err != nil {
+			o.done <- err
+			continue
+		}
+		ran = append(ran, o)
+	}
+	if err := tx.Commit(); err != nil {
+		_ = tx.Rollback()
+		answer(ran, fmt.Errorf("writing the database: %w", classify(err)))
+		return
+	}
+	answer(ran, nil)
+}
+
+func answer(ops []*op, err error) {
+	for _, o := range ops {
+		o.done <- err
+	}
+}
+
+// errLost says that the transaction around the update is gone too.
+type errLost struct{ error }
+
+func (e errLost) Unwrap() error { return e.error }
+
+// run runs one update within its savepoint.
+func run(tx *sql.Tx, o *op) error {
+	if err := o.ctx.Err(); err != nil {
+		return fmt.Errorf("waiting for the database: %w", err)
+	}
+	ctx := context.Background() // a commit in progress is not torn by one caller
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
+		return errLost{classify(err)}
+	}
+	err := guard(o.fn, &Tx{ctx: ctx, q: tx})
+	if err != nil {
+		if _, e := tx.ExecContext(ctx, "ROLLBACK TO one"); e != nil {
+			return errLost{err}
+		}
+	}
+	if _, e := tx.ExecContext(ctx, "RELEASE one"); e != nil {
+		return errLost{errors.Join(err, classify(e))}
+	}
+	return err
+}
+
+// guard keeps the writer alive when one update has a bug.
+func guard(fn func(*Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("writing the database: internal error: %v", p)
+		}
+	}()
+	return classify(fn(tx))
+}
