@@ -3,6 +3,8 @@ package install
 import (
 	"context"
 	"errors"
+	"fmt"
+	"syscall"
 )
 
 // What an install can fail of. Each comes wrapped, with what happened to what.
@@ -30,4 +32,15 @@ func Class(err error) string {
 		}
 	}
 	return "io"
+}
+
+// slotError gives an error of the slot's medium its class. One that has a class keeps it.
+func slotError(doing string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%s: %w: free some on the file system of the slot: %w", doing, ErrNoSpace, err)
+	case errors.Is(err, ErrTooSmall), errors.Is(err, ErrIO):
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w: %w", doing, ErrIO, err)
 }

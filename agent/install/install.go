@@ -25,7 +25,8 @@ type Plan struct {
 
 	Progress func(Progress) // called from one goroutine; must be quick; nil for none
 	Limits   Limits
-	Log      *slog.Logger // nil logs nothing
+	Log      *slog.Logger   // nil logs nothing
+	Rand     func() float64 // in [0,1), for the jitter of waits; nil for math/rand/v2
 }
 
 // Limits bound what an install takes. A zero field has its default.

@@ -1,0 +1,49 @@
+package install
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// buffers is a fixed number of byte slices of one size, page-aligned and outside of Go's heap: the collector neither
+// scans them nor waits for them, and takes no room beside them.
+type buffers struct {
+	memory []byte
+	free   chan []byte
+}
+
+func newBuffers(count, size int) (*buffers, error) {
+	memory, err := unix.Mmap(-1, 0, count*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("allocating %d buffers of %d bytes: %w", count, size, err)
+	}
+	b := &buffers{memory: memory, free: make(chan []byte, count)}
+	for i := range count {
+		b.free <- memory[i*size : (i+1)*size : (i+1)*size]
+	}
+	return b, nil
+}
+
+// take returns a buffer of which there must be one.
+func (b *buffers) take() []byte { return <-b.free }
+
+// wait returns a buffer as soon as there is one.
+func (b *buffers) wait(ctx context.Context) ([]byte, error) {
+	select {
+	case p := <-b.free:
+		return p, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// give takes back a buffer, or any part of it that starts where it starts.
+func (b *buffers) give(p []byte) { b.free <- p[:cap(p)] }
+
+// close unmaps the memory. Nobody may use a buffer any more.
+func (b *buffers) close() {
+	_ = unix.Munmap(b.memory)
+	b.memory = nil
+}
