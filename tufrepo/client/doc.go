@@ -1,0 +1,70 @@
+// Package client is the device's side of TUF: it learns which metadata is
+// genuine and fresh, resolves a target path, and streams what the target
+// names. It holds no server code.
+//
+// # Parties
+//
+// A repository is one TUF root and what it signs. A Client follows the image
+// repository (offline keys, one delegated role per product); a Director
+// follows the root of a tenant's director, whose directions come one by one,
+// signed by its targets role, without snapshot or timestamp. The transport, a
+// Source, need not be trusted: it can delay and refuse, and that is all.
+//
+// # Names
+//
+// A Source serves slash-separated names, percent-escaped as in a URL where a
+// role or target path holds unusual characters (release names never do):
+//
+//	metadata/<N>.root.json  metadata/timestamp.json  metadata/<N>.<role>.json
+//	targets/<dir>/<sha256>.<file>   blobs/<sha256>
+//	director/<tenant>/<N>.root.json
+//
+// # Files
+//
+// Dir belongs to the client. One process at a time: a lock file says so.
+//
+//	lock           held while the client is open
+//	floors.0, .1   what must never fall (two generations, package durable)
+//	metadata/      root.json, timestamp.json, ... as served, byte for byte
+//	direction.0, .1  Director only: the newest accepted direction and its floor
+//
+// The cache under metadata is only a cache: a file that is torn, foreign or
+// too long is dropped and fetched again. The floors are kept apart from it:
+// root, timestamp and snapshot version, the version of every role that the
+// last trusted snapshot lists, with digests, and trusted time. Both may be
+// lost together only with the medium; then trust starts again at the pinned
+// root. The newest root verified is kept, and a root below its floor is never
+// used, whatever root the caller pins.
+//
+// # Refresh
+//
+// The TUF client workflow (specification 1.0.34, section 5.3 to 5.6) with
+// go-tuf's metadata types and trusted set, and what a device needs beyond:
+// sizes are limited before anything is parsed, and a length signed by a parent
+// can only lower the limit; JSON that two readers could read in two ways never
+// reaches go-tuf; a panic of a parser becomes an error of class "format";
+// each new root is durable before the next is asked for; versions may neither
+// fall nor leap; equal versions must be equal bytes. A poll that finds nothing
+// new asks for two files, and writes none.
+//
+// A root that withdraws a key of the timestamp role resets the floors of
+// timestamp and snapshot; one that withdraws a key of the snapshot role resets
+// those of all other roles (5.3.11): so the owner of the root recovers a fleet
+// that a thief of an online key has fast-forwarded.
+//
+// # Time
+//
+// Trusted time is the latest of the clock, the build time and the floor. Only
+// verified metadata raises the floor ("x-fairlead-issued" of the timestamp,
+// the issue time of a direction), and never beyond the expiry of the metadata
+// that says it or of the root: a clock at 1970 does not revive the past, a
+// clock at 2099 makes metadata look expired until it is set right, and leaves
+// nothing behind.
+//
+// # Not promised
+//
+// Secrecy; progress when the network withholds everything (ErrUnavailable, and
+// ErrExpired in time, say so); protection from someone who writes to Dir.
+// path_hash_prefixes are never matched. Bytes given to Fetch's writer are
+// verified only once Fetch has returned nil.
+package client

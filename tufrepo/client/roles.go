@@ -1,0 +1,75 @@
+package client
+
+import (
+	"context"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// load makes role's metadata part of the set, verified under delegator
+// (specification 5.6). A role verified under one delegator is verified anew
+// under another.
+func (s *set) load(ctx context.Context, role, delegator string) error {
+	pair := [2]string{delegator, role}
+	if s.by[pair] {
+		return nil
+	}
+	if delegator != metadata.ROOT && (reserved(role) || len(role) > 1024) {
+		return failf(ErrFormat, delegator, "it delegates to %.40q, which is not the name of a delegated role", role)
+	}
+	want := s.tm.Snapshot.Signed.Meta[role+".json"]
+	if want == nil {
+		return failf(ErrFormat, metadata.SNAPSHOT, "it does not list %q", role)
+	}
+	take := func(raw []byte, want *metadata.MetaFiles) error { return s.takeTargets(raw, want, pair) }
+	if raw := s.raw[role]; raw != nil {
+		return take(raw, want)
+	}
+	limit, err := limitOf(role, want, s.limits.Targets)
+	if err != nil {
+		return err
+	}
+	if raw := s.store.read(role, s.limits.file()); raw != nil && s.tryCached(role, raw, want, take) == nil {
+		return nil
+	}
+	raw, err := s.get(ctx, role, s.fileName(role, want.Version), limit)
+	if err != nil {
+		return err
+	}
+	if err := take(raw, want); err != nil {
+		return err
+	}
+	return s.keep(role, raw)
+}
+
+// takeTargets verifies a targets role and adds it to the set.
+func (s *set) takeTargets(raw []byte, want *metadata.MetaFiles, pair [2]string) error {
+	delegator, role := pair[0], pair[1]
+	if err := s.matches(role, raw, want); err != nil {
+		return err
+	}
+	md, err := s.parser.targets(role, raw)
+	if err != nil {
+		return err
+	}
+	if md.Signed.Version == want.Version && !md.Signed.Expires.After(s.tm.RefTime) {
+		if err := s.verifyUnder(delegator, role, md); err != nil {
+			return err
+		}
+		return expired(role, md.Signed.Expires, s.tm.RefTime)
+	}
+	err = guard(role, ErrSignature, func() error { _, err := s.tm.UpdateDelegatedTargets(raw, role, delegator); return err })
+	if err != nil {
+		return err
+	}
+	pruneTargets(&s.tm.Targets[role].Signed)
+	s.raw[role], s.by[pair] = raw, true
+	return nil
+}
+
+func (s *set) verifyUnder(delegator, role string, md *metadata.Metadata[metadata.TargetsType]) error {
+	if delegator == metadata.ROOT {
+		return s.trust.verify(role, md)
+	}
+	return guard(role, ErrSignature, func() error { return s.tm.Targets[delegator].VerifyDelegate(role, md) })
+}
