@@ -12,6 +12,7 @@
 //	metadata/<N>.<product>.json       the next role of a product
 //	targets/<product>/<version>.json  release manifests
 //	blobs/<sha256>                    what the manifests pin
+//	base/…                            for signers only: what the drafts follow; passed over
 //
 // Any combination may be there. What the repository already holds need not be;
 // if it is, with the same bytes, it is passed over. Snapshot and timestamp are

@@ -178,6 +178,9 @@ func checkPrintsBack[T metadata.Roles](m *metadata.Metadata[T], b []byte) error 
 	if m.Signatures == nil {
 		return errors.New("no list of signatures")
 	}
+	if len(m.UnrecognizedFields) > 0 {
+		return errors.New("members beside signed and signatures, which no signature covers")
+	}
 	printed, err := Encode(m)
 	if err != nil {
 		return err

@@ -80,6 +80,19 @@ func verify(pub crypto.PublicKey, msg, sig []byte) error {
 	return v.VerifySignature(bytes.NewReader(sig), bytes.NewReader(msg))
 }
 
+// Verify checks one signature over msg by a key of metadata that CheckTUFKey
+// accepts.
+func Verify(id string, key *metadata.Key, msg, sig []byte) error {
+	if err := CheckTUFKey(id, key); err != nil {
+		return err
+	}
+	pub, err := publicKey(key)
+	if err != nil {
+		return err
+	}
+	return verify(pub, msg, sig)
+}
+
 // TUFKey is pub in the form that metadata carries. Only Ed25519 and P-256 keys
 // have one.
 func TUFKey(pub crypto.PublicKey) (*metadata.Key, error) {

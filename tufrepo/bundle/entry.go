@@ -1,0 +1,139 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/strictjson"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// maxCustom bounds the custom object of a target, in bytes.
+const maxCustom = 8 << 10
+
+// Custom is the custom object of a release's target: what a director's
+// direction must match, and what lets a device judge a release before it
+// fetches the manifest. It repeats the manifest.
+type Custom struct {
+	Counter  int64    `json:"counter"`
+	Hardware []string `json:"hardware"`
+	Product  string   `json:"product"`
+	Version  string   `json:"version"`
+}
+
+// Target makes the entry of a release in its product's role from the bytes of
+// its manifest. path is that of the target.
+func Target(manifest []byte) (path string, entry *metadata.TargetFiles, err error) {
+	m, err := firmware.ParseManifest(manifest)
+	if err != nil {
+		return "", nil, err
+	}
+	custom, err := json.Marshal(Custom{m.Counter, m.Hardware, m.Product, m.Version})
+	if err != nil {
+		return "", nil, fmt.Errorf("describing release %s %s: %w", m.Product, m.Version, err)
+	}
+	path = firmware.TargetPath(m.Product, m.Version)
+	sum, raw := firmware.Sum(manifest), json.RawMessage(custom)
+	return path, &metadata.TargetFiles{
+		Path: path, Length: int64(len(manifest)), Hashes: metadata.Hashes{"sha256": sum[:]}, Custom: &raw,
+	}, nil
+}
+
+// Entry is a release as its product's role lists it.
+type Entry struct {
+	Path string
+	firmware.Blob
+	Custom
+}
+
+// Releases lists what a product's role holds, by rising counter. Entries that
+// are not releases of that product are an error.
+func Releases(product string, role *metadata.Metadata[metadata.TargetsType]) ([]Entry, error) {
+	if err := errors.Join(productFaults(product, role)...); err != nil {
+		return nil, err
+	}
+	var all []Entry
+	for path, t := range role.Signed.Targets {
+		e, err := parseEntry(path, t)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b Entry) int { return int(a.Counter - b.Counter) })
+	return all, nil
+}
+
+func parseEntry(path string, t *metadata.TargetFiles) (Entry, error) {
+	e, err := entryOf(path, t)
+	if err != nil {
+		return e, fmt.Errorf("target %.150q: %w", path, err)
+	}
+	return e, nil
+}
+
+func entryOf(path string, t *metadata.TargetFiles) (Entry, error) {
+	e := Entry{Path: path}
+	product, version, err := firmware.ParseTargetPath(path)
+	if err != nil {
+		return e, err
+	}
+	if t == nil || len(t.Hashes) != 1 || len(t.Hashes["sha256"]) != len(e.SHA256) {
+		return e, errors.New("exactly one hash is wanted, a sha256")
+	}
+	if len(t.UnrecognizedFields) > 0 {
+		return e, errors.New("it has members besides length, hashes and custom")
+	}
+	e.Length = t.Length
+	copy(e.SHA256[:], t.Hashes["sha256"])
+	if t.Length < 1 || t.Length > firmware.MaxManifest {
+		return e, fmt.Errorf("length %d is not that of a manifest", t.Length)
+	}
+	if t.Custom == nil {
+		return e, errors.New("it has no custom object with product, version, counter and hardware")
+	}
+	if err := strictjson.Decode(*t.Custom, strictjson.Options{MaxBytes: maxCustom, Known: true}, &e.Custom); err != nil {
+		return e, fmt.Errorf("custom: %w", err)
+	}
+	if e.Product != product || e.Version != version {
+		return e, fmt.Errorf("custom is about %q %q", e.Product, e.Version)
+	}
+	return e, e.checkCustom()
+}
+
+func (e Entry) checkCustom() error {
+	if e.Counter < 1 || e.Counter > firmware.MaxCounter {
+		return fmt.Errorf("counter %d is not within 1 and %d", e.Counter, int64(firmware.MaxCounter))
+	}
+	if len(e.Hardware) == 0 {
+		return errors.New("it is for no hardware")
+	}
+	return nil
+}
+
+// manifest parses raw as the manifest that the entry promises.
+func (e Entry) manifest(raw []byte) (*firmware.Manifest, error) {
+	if int64(len(raw)) != e.Length || firmware.Sum(raw) != e.SHA256 {
+		return nil, fmt.Errorf("manifest of %s was altered: its length or SHA-256 is not what the product's role says", e.Path)
+	}
+	m, err := firmware.ParseManifest(raw)
+	if err != nil {
+		return nil, fmt.Errorf("manifest of %s: %w", e.Path, err)
+	}
+	if m.Product != e.Product || m.Version != e.Version || m.Counter != e.Counter || !slices.Equal(m.Hardware, e.Hardware) {
+		return nil, fmt.Errorf("manifest of %s says another product, version, counter or hardware than the product's role", e.Path)
+	}
+	return m, nil
+}
+
+// sameEntry tells whether two roles list a target alike.
+func sameEntry(a, b *metadata.TargetFiles) bool {
+	if a == nil || b == nil || a.Length != b.Length || !bytes.Equal(a.Hashes["sha256"], b.Hashes["sha256"]) {
+		return false
+	}
+	return a.Custom != nil && b.Custom != nil && bytes.Equal(*a.Custom, *b.Custom)
+}

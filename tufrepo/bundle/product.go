@@ -1,0 +1,152 @@
+package bundle
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// checkProducts judges the product roles of the bundle, and those of the
+// repository that a new targets role gives to other keys.
+func (c *checker) checkProducts() error {
+	names := delegated(c.targets)
+	for _, product := range c.Bundle.products() {
+		if !slices.Contains(names, product) {
+			c.note(Refused, product, "", "targets delegates no product of this name", "add it with fairlead-sign product add")
+		}
+	}
+	for _, product := range names {
+		file, err := c.next(product, c.base.versionOf(product))
+		if err != nil {
+			return err
+		}
+		if file == "" {
+			c.keptProduct(product)
+		} else if err := c.checkProduct(product, file); err != nil {
+			return err
+		}
+		c.markKnown(product)
+	}
+	return nil
+}
+
+// keptProduct: a role that stays as it is must please the keys of now.
+func (c *checker) keptProduct(product string) {
+	have := c.base.versionOf(product)
+	if have == 0 {
+		return
+	}
+	kept := c.base.Role(product)
+	if kept == nil || verify(c.targets, product, kept) != nil {
+		c.note(Refused, product, "", fmt.Sprintf("targets gives it to other keys, and the published version %d is not signed by them", have),
+			fmt.Sprintf("add version %d, signed by the new keys, to the bundle", have+1))
+	}
+}
+
+func (c *checker) checkProduct(product, file string) error {
+	doc, err := newDoc[metadata.TargetsType](file, c.metadata[file])
+	if err != nil {
+		c.refuse(product, file, err)
+		return nil
+	}
+	if faults := productFaults(product, doc.Meta); len(faults) > 0 {
+		c.refuse(product, file, faults...)
+		return nil
+	}
+	var also []string
+	if old := c.base.Targets(); old != nil {
+		also = ByTargets(old, product).KeyIDs
+	}
+	if signed(c, file, product, doc.Meta, []Entitled{ByTargets(c.targets, product)}, also) {
+		if err := verify(c.targets, product, doc.Meta); err != nil {
+			c.refuse(product, file, err)
+		}
+	}
+	c.unexpired(product, file, doc.Meta.Signed.Expires)
+	c.plan.Products = append(c.plan.Products, doc.file())
+	c.plan.Meta[product+".json"] = doc.MetaFile()
+	return c.checkReleases(product, file, doc.Meta)
+}
+
+// checkReleases judges what the new role lists and the old did not. A release
+// may be withdrawn; it cannot become another, and none goes below the highest
+// counter.
+func (c *checker) checkReleases(product, file string, role *metadata.Metadata[metadata.TargetsType]) error {
+	releases, err := Releases(product, role)
+	if err != nil {
+		return err
+	}
+	old := map[string]*metadata.TargetFiles{}
+	top := int64(0)
+	if before := c.base.Role(product); before != nil {
+		maps.Copy(old, before.Signed.Targets)
+		known, err := Releases(product, before)
+		if err != nil {
+			return err
+		}
+		if len(known) > 0 {
+			top = known[len(known)-1].Counter
+		}
+	}
+	for _, e := range releases {
+		switch was := old[e.Path]; {
+		case was != nil && !sameEntry(was, role.Signed.Targets[e.Path]):
+			c.note(Refused, product, file, fmt.Sprintf("release %s is published already and is another now", e.Path), "give the new release a new version")
+		case was == nil && e.Counter <= top:
+			c.note(Refused, product, file, fmt.Sprintf("release %s has counter %d; the highest published is %d", e.Path, e.Counter, top), "make the release again with a higher counter")
+		case was == nil:
+			if err := c.checkRelease(product, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) checkRelease(product string, e Entry) error {
+	name := bundleManifestName(e.Path)
+	raw, ok := c.manifests[e.Path]
+	if !ok {
+		c.note(Refused, product, name, "the manifest is missing", doRemake)
+		return nil
+	}
+	c.used[name] = true
+	m, err := e.manifest(raw)
+	if err != nil {
+		c.refuse(product, name, err)
+		return nil
+	}
+	c.plan.Manifests = append(c.plan.Manifests, File{Name: ManifestName(e.Path, e.SHA256), From: name, Blob: e.Blob, Data: raw})
+	c.plan.Releases = append(c.plan.Releases, e)
+	for _, blob := range m.Blobs() {
+		if err := c.checkBlob(product, blob); err != nil {
+			return err
+		}
+	}
+	return c.checkHead(product, m)
+}
+
+// markKnown passes over files of releases that are published already, so that
+// one bundle folder can serve for several releases.
+func (c *checker) markKnown(product string) {
+	role := c.base.Role(product)
+	if role == nil {
+		return
+	}
+	for path, t := range role.Signed.Targets {
+		e, err := parseEntry(path, t)
+		raw := c.manifests[path]
+		if err != nil || raw == nil || firmware.Sum(raw) != e.SHA256 {
+			continue
+		}
+		c.used[bundleManifestName(path)] = true
+		if m, err := firmware.ParseManifest(raw); err == nil {
+			for _, blob := range m.Blobs() {
+				c.used[BlobName(blob.SHA256)] = true
+			}
+		}
+	}
+}
