@@ -102,13 +102,11 @@ func (d *Director) Refresh(ctx context.Context) error {
 }
 
 func (d *Director) walk(ctx context.Context) error {
-	if err := d.trust.walk(ctx); err != nil {
-		return err
-	}
+	err := d.trust.walk(ctx)
 	if d.trust.floors.Raw == nil {
 		d.current = nil
 	}
-	return nil
+	return err
 }
 
 // Accept verifies a direction: signed by the newest director root (which is
@@ -116,8 +114,9 @@ func (d *Director) walk(ctx context.Context) error {
 // accepted before, not expired by trusted time. It is durable before Accept
 // returns. The newest one may be given again and again.
 //
-// ErrRollback: older; ErrConflict: another one of the same version; ErrExpired,
-// ErrSignature, ErrFormat, ErrStore, ErrNoSpace as elsewhere.
+// ErrRollback: older; ErrConflict: another one of the same version;
+// ErrSignature: not by this director, or not for this device; ErrExpired,
+// ErrFormat, ErrStore, ErrNoSpace as elsewhere.
 func (d *Director) Accept(ctx context.Context, raw []byte) (direction.Direction, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -154,7 +153,7 @@ func (d *Director) verify(ctx context.Context, raw []byte) (direction.Direction,
 		return got, err
 	}
 	if walkErr := d.walk(ctx); walkErr != nil {
-		return direction.Direction{}, failf(ErrSignature, directionRole, "%w (looking for a newer director root: %w)", err, walkErr)
+		return got, failf(classOf(err, ErrSignature), directionRole, "%w (and no newer director root: %w)", err, walkErr)
 	}
 	return d.verifyOnce(raw)
 }

@@ -111,17 +111,16 @@ func classify(role string, other *Error, err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *Error
-	if errors.As(err, &known) {
-		if known.Role != "" || role == "" {
-			return err
-		}
-		return &Error{Class: known.Class, Role: role, Err: known.Err}
+	if known := (*Error)(nil); errors.As(err, &known) && (known.Role != "" || role == "") {
+		return err
 	}
 	return fail(classOf(err, other), role, err)
 }
 
 func classOf(err error, other *Error) *Error {
+	if known := (*Error)(nil); errors.As(err, &known) {
+		return known
+	}
 	for _, c := range []struct{ is, class error }{
 		{&metadata.ErrUnsignedMetadata{}, ErrSignature},
 		{&metadata.ErrExpiredMetadata{}, ErrExpired},
