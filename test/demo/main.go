@@ -1,0 +1,140 @@
+// Command demo shows the whole path of an update with the built tools and nothing played: real keys and ceremonies, a
+// repository, the service with its broker and database, and a fleet of real agents. `make demo` runs it.
+//
+// It narrates in plain lines, ends with a table, and exits 0 only if every expectation held. IMAGE_V1 and IMAGE_V2 name
+// one's own images, UNITS the size of the fleet.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	product  = "base-unit"
+	hardware = "bu-100"
+	tenant   = "acme"
+)
+
+// demo is the state of the story: where things lie, who runs, what was expected.
+type demo struct {
+	*narrator
+	bin, dir string
+	units    int
+	images   map[string]string // by version
+	service  *daemon
+	fleet    *fleet
+	port     int // of the service
+	operator int // of its operator's port
+}
+
+func main() {
+	bin := flag.String("bin", "bin", "folder of the built tools")
+	keep := flag.Bool("keep", false, "keep the folder with everything the demo made")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *bin, *keep); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, bin string, keep bool) error {
+	d, err := prepare(bin)
+	if err != nil {
+		return err
+	}
+	if !keep {
+		defer os.RemoveAll(d.dir)
+	}
+	defer d.shutDown()
+	for _, part := range []func(context.Context) error{
+		d.makeImages, d.holdCeremony, d.nameProduct, d.makeReleases, d.openService, d.enrolFleet,
+		d.updateAll, d.refuseOnHealth, d.refuseForeign, d.deliverByPolling, d.conclude,
+	} {
+		if err := part(ctx); err != nil {
+			return fmt.Errorf("%w\n(what was made is in %s if -keep was given)", err, d.dir)
+		}
+	}
+	if len(d.failed) > 0 {
+		return fmt.Errorf("%d expectations did not hold, %d did", len(d.failed), d.held)
+	}
+	return nil
+}
+
+// prepare checks what the environment asks for and makes the folder of the story.
+func prepare(bin string) (*demo, error) {
+	units := 20
+	if v := os.Getenv("UNITS"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 2 || n > 500 {
+			return nil, fmt.Errorf("UNITS=%s: want a number from 2 to 500", v)
+		}
+		units = n
+	}
+	for _, name := range []string{"IMAGE_V1", "IMAGE_V2"} {
+		if path := os.Getenv(name); path != "" {
+			if _, err := os.Stat(path); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	abs, err := filepath.Abs(bin)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "fairlead-demo-")
+	if err != nil {
+		return nil, err
+	}
+	return &demo{
+		narrator: &narrator{w: os.Stdout, began: time.Now()},
+		bin:      abs, dir: dir, units: units, images: map[string]string{},
+	}, nil
+}
+
+func (d *demo) shutDown() {
+	for _, p := range []*daemon{d.fleet.daemon(), d.service} {
+		if err := p.stop(); err != nil {
+			d.say("%v", err)
+		}
+	}
+}
+
+// path names something in the folder of the story.
+func (d *demo) path(parts ...string) string {
+	return filepath.Join(append([]string{d.dir}, parts...)...)
+}
+
+// makeImages makes the root filesystems, or takes the user's own.
+func (d *demo) makeImages(ctx context.Context) error {
+	d.chapter("Images: root filesystems as a build would make them")
+	own := map[string]string{"1.0.0": os.Getenv("IMAGE_V1"), "1.1.0": os.Getenv("IMAGE_V2")}
+	for i, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0"} {
+		path := own[version]
+		if path == "" {
+			path = d.path("images", version+".img")
+			if err := os.MkdirAll(d.path("images"), 0o755); err != nil {
+				return err
+			}
+			if err := (rootfs{version: version, drop: i}).build(ctx, d.dir, path); err != nil {
+				return err
+			}
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		d.images[version] = path
+		d.say("%s: %s, %.0f MiB", version, path, float64(info.Size())/(1<<20))
+	}
+	return nil
+}
