@@ -29,8 +29,11 @@ func newBuffers(count, size int) (*buffers, error) {
 // take returns a buffer of which there must be one.
 func (b *buffers) take() []byte { return <-b.free }
 
-// wait returns a buffer as soon as there is one.
+// wait returns a buffer as soon as there is one, and none once ctx has ended.
 func (b *buffers) wait(ctx context.Context) ([]byte, error) {
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
 	select {
 	case p := <-b.free:
 		return p, nil
@@ -39,8 +42,8 @@ func (b *buffers) wait(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// give takes back a buffer, or any part of it that starts where it starts.
-func (b *buffers) give(p []byte) { b.free <- p[:cap(p)] }
+// give takes back a buffer, as it was taken.
+func (b *buffers) give(p []byte) { b.free <- p }
 
 // close unmaps the memory. Nobody may use a buffer any more.
 func (b *buffers) close() {

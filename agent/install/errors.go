@@ -36,11 +36,13 @@ func Class(err error) string {
 
 // slotError gives an error of the slot's medium its class. One that has a class keeps it.
 func slotError(doing string, err error) error {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%s: %w: free some on the file system of the slot: %w", doing, ErrNoSpace, err)
-	case errors.Is(err, ErrTooSmall), errors.Is(err, ErrIO):
-		return fmt.Errorf("%s: %w", doing, err)
+	for _, class := range []error{ErrTooSmall, ErrNoSpace, ErrBusy, ErrIO} {
+		if errors.Is(err, class) {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%s: %w: %w: free some on its file system", doing, ErrNoSpace, err)
 	}
 	return fmt.Errorf("%s: %w: %w", doing, ErrIO, err)
 }

@@ -81,7 +81,8 @@ type piece struct {
 	firmware.Frame        // the first of them
 	count          int    // how many frames
 	length         int64  // of all their image bytes
-	bytes          []byte // a buffer with the frame's stored bytes, later its image bytes; nil for zeros
+	bytes          []byte // the frame's stored bytes, later its image bytes; nil for zeros
+	buffer         []byte // what they lie in
 }
 
 // fetch sends all frames of todo, in order. It goes on where a request broke off.
@@ -128,12 +129,11 @@ func (r *run) fetchFrame(ctx context.Context, body io.Reader, f firmware.Frame, 
 	if err != nil {
 		return err
 	}
-	buf = buf[:f.Stored]
-	if err := r.readFull(body, buf); err != nil {
+	if err := r.readFull(body, buf[:f.Stored]); err != nil {
 		r.stored.give(buf)
 		return err
 	}
-	return send(ctx, out, piece{Frame: f, count: 1, length: f.Length, bytes: buf})
+	return send(ctx, out, piece{Frame: f, count: 1, length: f.Length, bytes: buf[:f.Stored], buffer: buf})
 }
 
 // zeros is the run of frames of zeros at the front of todo; its count may be 0.

@@ -86,12 +86,12 @@ func (r *run) decodeFrame(ctx context.Context, decoder *firmware.Decoder, p *pie
 		return false, err
 	}
 	image, wrong := decoder.Decode(buf[:0], p.Frame, p.bytes)
-	r.stored.give(p.bytes)
+	r.stored.give(p.buffer)
 	if wrong != nil {
 		r.images.give(buf)
 		return false, bad.add(wrong)
 	}
-	p.bytes = image
+	p.bytes, p.buffer = image, buf
 	return true, nil
 }
 
@@ -134,7 +134,7 @@ func (r *run) writePiece(p piece) error {
 		return slotError(fmt.Sprintf("writing the slot at byte %d", p.At), err)
 	}
 	r.res.Written += p.length
-	r.images.give(p.bytes)
+	r.images.give(p.buffer)
 	return nil
 }
 

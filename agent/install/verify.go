@@ -32,7 +32,7 @@ func VerifySlot(ctx context.Context, d io.ReaderAt, image firmware.Blob, progres
 // readBack hashes one chunk while the next is read.
 func readBack(ctx context.Context, d io.ReaderAt, image firmware.Blob, bufs *buffers, progress func(done int64)) error {
 	g, ctx := errgroup.WithContext(ctx)
-	chunks := make(chan []byte)
+	chunks := make(chan []byte) // whole buffers, of which the last may be filled in part
 	g.Go(func() error {
 		defer close(chunks)
 		return readChunks(ctx, d, image.Length, bufs, chunks)
@@ -40,10 +40,11 @@ func readBack(ctx context.Context, d io.ReaderAt, image firmware.Blob, bufs *buf
 	hash := sha256.New()
 	g.Go(func() error {
 		var done int64
-		for p := range chunks {
-			hash.Write(p)
-			done += int64(len(p))
-			bufs.give(p)
+		for buf := range chunks {
+			n := min(int64(len(buf)), image.Length-done)
+			hash.Write(buf[:n])
+			done += n
+			bufs.give(buf)
 			progress(done)
 		}
 		return nil
@@ -59,18 +60,18 @@ func readBack(ctx context.Context, d io.ReaderAt, image firmware.Blob, bufs *buf
 
 func readChunks(ctx context.Context, d io.ReaderAt, length int64, bufs *buffers, out chan<- []byte) error {
 	for offset := int64(0); offset < length; {
-		p, err := bufs.wait(ctx)
+		buf, err := bufs.wait(ctx)
 		if err != nil {
 			return err
 		}
-		p = p[:min(int64(len(p)), length-offset)]
-		if err := readSlot(d, p, offset); err != nil {
-			bufs.give(p)
+		n := min(int64(len(buf)), length-offset)
+		if err := readSlot(d, buf[:n], offset); err != nil {
+			bufs.give(buf)
 			return err
 		}
-		offset += int64(len(p))
+		offset += n
 		select {
-		case out <- p:
+		case out <- buf:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -115,10 +116,7 @@ func (r *run) heal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(wrong) == 0 {
-		return r.unwritten(fmt.Errorf("%w: every frame in the slot is right, and the image is not that of the manifest: the release contradicts itself", ErrCorrupt))
-	}
-	r.Log.Warn("frames read back wrong, they are fetched and written again", "slot", r.Slot, "frames", len(wrong), "first", wrong[0])
+	r.Log.Warn("frames read back wrong are fetched and written again", "slot", r.Slot, "frames", wrong)
 	for _, i := range wrong {
 		r.done[i] = false
 	}
@@ -138,10 +136,18 @@ func (r *run) proveHealed(ctx context.Context) error {
 	if !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	if wrong, _ := r.wrongFrames(ctx); len(wrong) > 0 {
+	wrong, lookErr := r.wrongFrames(ctx)
+	switch {
+	case errors.Is(lookErr, ErrIO):
+		err = lookErr
+	case lookErr != nil:
+		return lookErr
+	case len(wrong) > 0:
 		f := r.head.Frame(wrong[0])
 		err = fmt.Errorf("%w: frame %d, at byte %d of the slot, was written twice and reads back wrong; %d frames do: the medium is failing",
 			ErrCorrupt, f.Index, f.At, len(wrong))
+	default:
+		err = fmt.Errorf("%w: every frame in the slot is right, and the image is not that of the manifest: the release contradicts itself", ErrCorrupt)
 	}
 	return r.unwritten(err)
 }
