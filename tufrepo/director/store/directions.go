@@ -43,6 +43,13 @@ func (t *Tx) DirectionsIssuedBefore(at time.Time, limit int) ([]string, error) {
 	  WHERE issued < ? AND revoked = 0 ORDER BY issued LIMIT ?`, at.Unix(), limit)
 }
 
+// DateDirections makes every direction of a tenant look as if it were issued at the
+// beginning of time, so that it is soon issued anew.
+func (t *Tx) DateDirections(tenant string) error {
+	_, err := t.exec("UPDATE directions SET issued = 0 WHERE device IN (SELECT id FROM devices WHERE tenant = ?)", tenant)
+	return err
+}
+
 // Update is one device's attempt at one release.
 type Update struct {
 	ID               string
@@ -55,17 +62,19 @@ type Update struct {
 	Reason, Detail   string
 	Fetched, Written int64 // bytes
 	Millis           int64
+	Epoch            string // with Seq, the event that set the state
+	Seq              int64
 	Created, Changed time.Time
 }
 
 const selectUpdate = `SELECT u.id, u.device, d.tenant, d.serial, u.product, u.previous, u.version, u.state, u.reason,
-  u.detail, u.fetched, u.written, u.millis, u.created, u.changed FROM updates u JOIN devices d ON d.id = u.device`
+  u.detail, u.fetched, u.written, u.millis, u.epoch, u.seq, u.created, u.changed FROM updates u JOIN devices d ON d.id = u.device`
 
 func scanUpdate(r scanner) (Update, error) {
 	var u Update
 	var created, changed int64
 	err := r.Scan(&u.ID, &u.Device, &u.Tenant, &u.Serial, &u.Product, &u.Previous, &u.Version, &u.State, &u.Reason,
-		&u.Detail, &u.Fetched, &u.Written, &u.Millis, &created, &changed)
+		&u.Detail, &u.Fetched, &u.Written, &u.Millis, &u.Epoch, &u.Seq, &created, &changed)
 	u.Created, u.Changed = fromUnix(created), fromUnix(changed)
 	return u, err
 }
@@ -87,8 +96,8 @@ func (t *Tx) Update(id string) (Update, error) {
 // SetUpdate stores how an update stands now.
 func (t *Tx) SetUpdate(u Update) error {
 	return t.one(`UPDATE updates SET previous = ?, state = ?, reason = ?, detail = ?, fetched = ?, written = ?,
-	  millis = ?, changed = ? WHERE id = ?`, u.Previous, u.State, u.Reason, u.Detail, u.Fetched, u.Written,
-		u.Millis, u.Changed.Unix(), u.ID)
+	  millis = ?, epoch = ?, seq = ?, changed = ? WHERE id = ?`, u.Previous, u.State, u.Reason, u.Detail, u.Fetched, u.Written,
+		u.Millis, u.Epoch, u.Seq, u.Changed.Unix(), u.ID)
 }
 
 // UpdateQuery picks updates; empty members pick all.
@@ -114,6 +123,13 @@ func (t *Tx) AddEvent(device, epoch string, seq int64, body []byte, now time.Tim
 	n, err := t.exec(`INSERT INTO events (device, epoch, seq, received, body) VALUES (?, ?, ?, ?, ?)
 	  ON CONFLICT DO NOTHING`, device, epoch, seq, now.Unix(), string(body))
 	return n > 0, err
+}
+
+// PruneEvents drops the oldest events of a device but for about keep.
+func (t *Tx) PruneEvents(device string, keep int) error {
+	_, err := t.exec(`DELETE FROM events WHERE device = ?1 AND received <
+	  (SELECT received FROM events WHERE device = ?1 ORDER BY received DESC LIMIT 1 OFFSET ?2)`, device, keep)
+	return err
 }
 
 // Events returns the events of a device in the order of their arrival.

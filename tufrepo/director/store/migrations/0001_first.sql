@@ -37,7 +37,7 @@ CREATE TABLE devices (
   seen        INTEGER NOT NULL DEFAULT 0,
   online      INTEGER NOT NULL DEFAULT 0,
   reported_at INTEGER NOT NULL DEFAULT 0,
-  reported    TEXT NOT NULL DEFAULT '',   -- wire.Reported, as it came
+  reported    TEXT NOT NULL DEFAULT '',   -- wire.Reported
   version     TEXT NOT NULL DEFAULT '',   -- the next four are read out of reported
   counter     INTEGER NOT NULL DEFAULT 0,
   state       TEXT NOT NULL DEFAULT '',
@@ -70,6 +70,8 @@ CREATE TABLE updates (
   fetched  INTEGER NOT NULL DEFAULT 0,
   written  INTEGER NOT NULL DEFAULT 0,
   millis   INTEGER NOT NULL DEFAULT 0,
+  epoch    TEXT NOT NULL DEFAULT '',      -- of the event that set the state
+  seq      INTEGER NOT NULL DEFAULT 0,
   created  INTEGER NOT NULL,
   changed  INTEGER NOT NULL
 ) STRICT;
@@ -81,6 +83,6 @@ CREATE TABLE events (
   epoch    TEXT NOT NULL,
   seq      INTEGER NOT NULL,
   received INTEGER NOT NULL,
-  body     TEXT NOT NULL,                 -- wire.Event, as it came
+  body     TEXT NOT NULL,                 -- wire.Event
   PRIMARY KEY (device, epoch, seq)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,152 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/direction"
+	"github.com/fairlead/fairlead/tufrepo/director/store"
+)
+
+// maxAccepted is the highest direction version that is believed of a device. A device
+// that claims more has only spoilt its own numbers.
+const maxAccepted = 1 << 52
+
+// issue signs and stores the next direction of a device.
+func (d *Director) issue(tx *store.Tx, dev store.Device, update string, target *direction.Target) error {
+	prev, err := tx.Direction(dev.ID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	version := prev.Version + 1
+	if dev.Accepted >= version && dev.Accepted < maxAccepted {
+		version = dev.Accepted + 1
+	}
+	s, err := d.signer(tx, dev.Tenant)
+	if err != nil {
+		return err
+	}
+	now := d.Clock().UTC().Truncate(time.Second)
+	dir := direction.Direction{Tenant: dev.Tenant, Device: dev.ID, Hardware: dev.Hardware, Version: version,
+		Issued: now, Expires: now.Add(Lifetime), Update: update, Target: target}
+	raw, err := direction.Sign(dir, s)
+	if err != nil {
+		return err
+	}
+	if err := tx.SetDirection(store.Direction{Device: dev.ID, Version: version, Issued: dir.Issued, Expires: dir.Expires, Raw: raw}); err != nil {
+		return fmt.Errorf("storing direction %d of device %s: %w", version, dev.ID, err)
+	}
+	d.stats.Directions.Add(1)
+	return nil
+}
+
+// signer is the online key that the newest root of a tenant names.
+func (d *Director) signer(tx *store.Tx, tenant string) (direction.Signer, error) {
+	raw, err := tx.Root(tenant, 0)
+	if err != nil {
+		return nil, fmt.Errorf("director root of tenant %s: %w", tenant, err)
+	}
+	d.signing.Lock()
+	defer d.signing.Unlock()
+	if s, ok := d.signers[tenant]; ok && s.root == string(raw) {
+		return s, nil
+	}
+	root, err := bundle.Parse[metadata.RootType](raw)
+	if err != nil {
+		return nil, fmt.Errorf("director root of tenant %s: %w", tenant, err)
+	}
+	keys, err := d.keys(tenant)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(keys) - 1; i >= 0; i-- {
+		if named(root, keys[i]) {
+			d.signers[tenant] = signer{keys[i], string(raw)}
+			return keys[i], nil
+		}
+	}
+	return nil, fmt.Errorf("no online key of tenant %s is named by its root: restore %s from the backup", tenant, d.Keys)
+}
+
+// Direction returns the newest direction of a device as it was signed.
+// store.ErrNotFound where it has none.
+func (d *Director) Direction(ctx context.Context, device string) (raw []byte, version int64, err error) {
+	err = d.Store.View(ctx, func(tx *store.Tx) error {
+		dir, err := tx.Direction(device)
+		raw, version = dir.Raw, dir.Version
+		return err
+	})
+	return raw, version, err
+}
+
+// reissueBatch bounds one look into the database.
+const reissueBatch = 500
+
+// Reissue signs anew every direction that has lived half its life, and returns how many.
+func (d *Director) Reissue(ctx context.Context) (int, error) {
+	for n := 0; ; {
+		due := d.Clock().Add(-Lifetime / 2)
+		var ids []string
+		err := d.Store.View(ctx, func(tx *store.Tx) (err error) {
+			ids, err = tx.DirectionsIssuedBefore(due, reissueBatch)
+			return err
+		})
+		if err != nil || len(ids) == 0 {
+			return n, err
+		}
+		for _, id := range ids {
+			if err := d.reissueOne(ctx, id, due); err != nil {
+				return n, fmt.Errorf("issuing the direction of device %s anew: %w", id, err)
+			}
+			d.told(id)
+			n++
+		}
+	}
+}
+
+func (d *Director) reissueOne(ctx context.Context, id string, due time.Time) error {
+	return d.Store.Update(ctx, func(tx *store.Tx) error {
+		prev, err := tx.Direction(id)
+		if err != nil || !prev.Issued.Before(due) {
+			return err // another one came in between
+		}
+		dev, err := tx.Device(id)
+		if err != nil {
+			return err
+		}
+		return d.repeat(tx, dev, prev)
+	})
+}
+
+// repeat issues what prev says under a new version: the same update, which a device that
+// has ended it does not begin again.
+func (d *Director) repeat(tx *store.Tx, dev store.Device, prev store.Direction) error {
+	old, err := direction.Unverified(prev.Raw) // our own bytes, from our own database
+	if err != nil {
+		return err
+	}
+	return d.issue(tx, dev, old.Update, old.Target)
+}
+
+// ReissueLoop calls Reissue until ctx ends. One tenant's trouble is logged and tried again.
+func (d *Director) ReissueLoop(ctx context.Context, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if n, err := d.Reissue(ctx); err != nil && ctx.Err() == nil {
+			d.Log.Error("directions are not issued anew", "error", err)
+		} else if n > 0 {
+			d.Log.Info("directions issued anew", "devices", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
