@@ -20,7 +20,7 @@ type slot struct {
 	direct   *os.File    // for reads past the page cache; nil where the system has no such thing
 	indirect atomic.Bool // reads past the page cache turned out not to work
 	block    bool
-	solid    bool  // every block of the file was allocated when it was opened
+	solid    int64 // bytes at the front of the file that were allocated, without holes, when it was opened
 	size     int64 // bytes that the file or device holds
 	capacity int64
 }
@@ -37,7 +37,9 @@ func newSlot(f *os.File, info os.FileInfo, capacity int64) (*slot, error) {
 	if s.capacity == 0 {
 		s.capacity = s.size
 	}
-	s.solid = !s.block && s.size > 0 && allocated(info) >= s.size
+	if !s.block && allocated(info) >= s.size {
+		s.solid = s.size
+	}
 	// Through /proc it is certainly the same file; a failure only means that reads go through the page cache.
 	s.direct, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|unix.O_DIRECT, 0)
 	return s, nil

@@ -13,25 +13,33 @@ const (
 	sectorSize = 512
 )
 
-// Zero implements Device. A file gets holes, or stays allocated if it was so; what cannot do either, and a block device,
-// is read first and written only where it is not zero.
+// Zero implements Device. A file gets holes; one that had none keeps its blocks, so that its room stays its own. What can
+// do neither, and a block device, is read first and written only where it is not zero.
 func (s *slot) Zero(offset, length int64) error {
 	if offset < 0 || offset+length > s.capacity {
 		return fmt.Errorf("zeroing %d bytes at %d of %s: %w", length, offset, s.Name(), ErrTooSmall)
 	}
-	if !s.block {
-		how := uint32(unix.FALLOC_FL_PUNCH_HOLE)
-		if s.solid {
-			how = unix.FALLOC_FL_ZERO_RANGE
-		}
-		err := retryEINTR(func() error {
-			return unix.Fallocate(int(s.Fd()), how|unix.FALLOC_FL_KEEP_SIZE, offset, length)
-		})
-		if !unsupported(err) {
-			return err
-		}
+	if s.block {
+		return s.zeroChunks(offset, length)
 	}
-	return s.zeroChunks(offset, length)
+	keep := min(max(s.solid-offset, 0), length)
+	if err := s.zeroFile(unix.FALLOC_FL_ZERO_RANGE, offset, keep); err != nil {
+		return err
+	}
+	return s.zeroFile(unix.FALLOC_FL_PUNCH_HOLE, offset+keep, length-keep)
+}
+
+func (s *slot) zeroFile(how uint32, offset, length int64) error {
+	if length == 0 {
+		return nil
+	}
+	err := retryEINTR(func() error {
+		return unix.Fallocate(int(s.Fd()), how|unix.FALLOC_FL_KEEP_SIZE, offset, length)
+	})
+	if unsupported(err) {
+		return s.zeroChunks(offset, length)
+	}
+	return err
 }
 
 func (s *slot) zeroChunks(offset, length int64) error {

@@ -92,6 +92,9 @@ func (e *RetryError) Error() string {
 	return fmt.Sprintf("the server answers %d and asks to retry after %s", e.Status, e.After)
 }
 
+// RetryAfter is After, for those who know the method and not this package.
+func (e *RetryError) RetryAfter() time.Duration { return e.After }
+
 // fail makes an error of class's kind.
 func fail(class *Error, role string, err error) *Error {
 	return &Error{Class: class.Class, Role: role, Err: err}
