@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
 )
 
@@ -153,6 +152,9 @@ func (s *store) path(role string) string {
 	return filepath.Join(s.cache, escapeRole(role)+".json")
 }
 
+// maxRoleName is the longest role name in bytes: escaped, it still fits a file name.
+const maxRoleName = 80
+
 // escapeRole makes a plain name of a role's: it stands in files, where it must
 // not lead elsewhere, and in URLs. Different roles get different names.
 func escapeRole(role string) string {
@@ -165,9 +167,6 @@ func escapeRole(role string) string {
 		}
 		b.WriteByte('%')
 		b.WriteString(strings.ToUpper(hex.EncodeToString([]byte{c})))
-	}
-	if b.Len() > 200 {
-		return "%" + firmware.Sum([]byte(role)).String()
 	}
 	return b.String()
 }
