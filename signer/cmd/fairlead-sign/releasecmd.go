@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/signer"
+)
+
+func releaseCommand() *cli.Command {
+	flags := append(baseFlags(), outFlag(),
+		&cli.StringFlag{Name: "image", Usage: "image `FILE` or block device"},
+		&cli.StringFlag{Name: "product", Usage: "product that the release belongs to"},
+		&cli.StringFlag{Name: "version", Usage: "its name, such as 1.1.0"},
+		&cli.StringSliceFlag{Name: "hardware", Usage: "compatible string it is for; again for more"},
+		&cli.Int64Flag{Name: "counter", Usage: "release counter; default: one above the highest of the product"},
+		&cli.StringFlag{Name: "min-agent", Usage: "least agent version, such as 1.2.0"},
+		&cli.StringFlag{Name: "notes-file", Usage: "release notes, text of at most 16 KiB"},
+		&cli.IntFlag{Name: "keep", Usage: fmt.Sprintf("list at most this many releases; default: once there are more than %d, the newest %d",
+			signer.MaxTargets, signer.DefaultKeep)},
+		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key `FILE`; again for more"},
+		expiresFlag(), passphraseFlag(), progressFlag(), jsonFlag())
+	return command("release", "turn an image into a release, in a bundle", " ",
+		`  fairlead-sign release --repo REPO --product cam --version 1.1.0 --hardware cam-rev-b \
+      --image rootfs.img --out cam-1.1.0 --key dora.key
+
+The other signers add theirs with: fairlead-sign sign cam-1.1.0 --key emil.key
+They need cam-1.1.0 without its folder blobs only.`,
+		flags, release)
+}
+
+func release(c *cli.Context) error {
+	if _, err := arguments(c); err != nil {
+		return err
+	}
+	if err := required(c, "repo", "out", "image", "product", "version", "hardware"); err != nil {
+		return err
+	}
+	o := signer.ReleaseOptions{
+		Out: c.String("out"), Image: c.String("image"), Product: c.String("product"), Version: c.String("version"),
+		Hardware: c.StringSlice("hardware"), Counter: c.Int64("counter"), MinAgent: c.String("min-agent"), Keep: c.Int("keep"),
+	}
+	if c.IsSet("counter") && o.Counter < 1 || c.IsSet("keep") && o.Keep < 1 {
+		return usage("--counter and --keep must be 1 or more")
+	}
+	if err := releaseInputs(c, &o); err != nil {
+		return err
+	}
+	p := newProgress(c, "building the artifact")
+	o.Progress, o.Now = p.report(), time.Now()
+	draft, err := signer.NewRelease(c.Context, o)
+	p.end()
+	if err != nil {
+		return err
+	}
+	return showDraft(c, draft)
+}
+
+// releaseInputs reads the files that a release needs beside its image.
+func releaseInputs(c *cli.Context, o *signer.ReleaseOptions) (err error) {
+	if o.Lifetime, err = lifetime(c); err != nil {
+		return err
+	}
+	if path := c.String("notes-file"); path != "" {
+		if o.Notes, err = readNotes(path); err != nil {
+			return err
+		}
+	}
+	if o.Base, err = readBase(c); err != nil {
+		return err
+	}
+	for _, path := range c.StringSlice("key") {
+		key, err := loadSigner(c, path)
+		if err != nil {
+			return err
+		}
+		o.Keys = append(o.Keys, key)
+	}
+	return nil
+}
+
+// readNotes reads no more than could ever be in a manifest.
+func readNotes(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the notes: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, firmware.MaxManifest))
+	if err != nil {
+		return "", fmt.Errorf("reading the notes: %w", err)
+	}
+	return string(data), nil
+}
+
+func artifactCommand() *cli.Command {
+	return group("artifact", "images and artifacts",
+		command("build", "turn an image into an artifact", "IMAGE ARTIFACT",
+			`The same image always gives the same artifact.
+
+  fairlead-sign artifact build rootfs.img rootfs.fla`,
+			[]cli.Flag{progressFlag(), jsonFlag()}, artifactBuild),
+		command("extract", "turn an artifact back into its image", "ARTIFACT IMAGE",
+			`Every frame is compared with the index. Zeros become holes.
+
+  fairlead-sign artifact extract rootfs.fla rootfs.img`,
+			[]cli.Flag{progressFlag(), jsonFlag()}, artifactExtract),
+	)
+}
+
+func artifactBuild(c *cli.Context) error {
+	args, err := arguments(c, "IMAGE", "ARTIFACT")
+	if err != nil {
+		return err
+	}
+	p := newProgress(c, "building "+args[1])
+	_, err = firmware.EncodeFile(c.Context, args[0], args[1], firmware.EncodeOptions{Progress: p.report()})
+	p.end()
+	if err != nil {
+		return err
+	}
+	in, err := signer.Inspect(args[1], time.Now())
+	if err != nil {
+		return err
+	}
+	return show(c, in, in.WriteText)
+}
+
+func artifactExtract(c *cli.Context) error {
+	args, err := arguments(c, "ARTIFACT", "IMAGE")
+	if err != nil {
+		return err
+	}
+	p := newProgress(c, "extracting "+args[1])
+	err = firmware.DecodeFile(c.Context, args[0], args[1], p.report())
+	p.end()
+	if err != nil {
+		return err
+	}
+	st, err := os.Stat(args[1])
+	if err != nil {
+		return err
+	}
+	made := struct {
+		Image  string `json:"image"`
+		Length int64  `json:"length"`
+	}{args[1], st.Size()}
+	return show(c, made, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s: image of %d bytes\n", made.Image, made.Length)
+		return err
+	})
+}

@@ -1,0 +1,205 @@
+package signer
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/durable"
+	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/keyfile"
+)
+
+const (
+	// MaxTargets is the most releases that a product's file lists: devices load the whole file.
+	MaxTargets = 200
+	// DefaultKeep is how many stay when MaxTargets is passed.
+	DefaultKeep = 100
+)
+
+// ReleaseOptions describe a release of an image.
+type ReleaseOptions struct {
+	Out      string // bundle folder to make
+	Base     *Base
+	Product  string
+	Version  string
+	Hardware []string
+	Image    string // file or block device
+	Counter  int64  // 0: one above the highest of the product
+	MinAgent string
+	Notes    string
+	Keep     int // how many releases the product's file lists at most; 0: DefaultKeep once MaxTargets is passed
+	Lifetime time.Duration
+	Now      time.Time
+	Keys     []keyfile.Signer // sign at once
+	Progress func(done, total int64)
+}
+
+// NewRelease makes a bundle: the image as an artifact, its manifest, and the product's file with the release in it.
+func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
+	if err := o.Base.ready(o.Now); err != nil {
+		return nil, err
+	}
+	role, err := o.role()
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := o.manifest(role)
+	if err != nil {
+		return nil, err
+	}
+	warnings := o.Base.warnings(o.Now, o.Product)
+	err = stage(ctx, o.Out, func(dir string) error {
+		if err := o.encode(ctx, dir, manifest); err != nil {
+			return err
+		}
+		if err := o.list(dir, role, manifest); err != nil {
+			return err
+		}
+		warnings = append(warnings, o.prune(role)...)
+		return o.write(dir, role)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return readDraft(o.Out, warnings)
+}
+
+// role is the draft of the product's file, without the release yet.
+func (o ReleaseOptions) role() (*targetsMeta, error) {
+	if delegation(o.Base.Targets(), o.Product) == nil {
+		return nil, unknownProduct(&o.Base.Targets().Signed, o.Product)
+	}
+	published := o.Base.Role(o.Product)
+	if published != nil {
+		return successor(published, o.Now, o.Lifetime)
+	}
+	first := metadata.Targets()
+	// A product that was withdrawn and comes back goes on counting: devices remember.
+	if was := o.Base.Snapshot().Meta.Signed.Meta[o.Product+".json"]; was != nil {
+		first.Signed.Version = was.Version + 1
+	}
+	stamp(&first.Signed.UnrecognizedFields, &first.Signed.Expires, o.Now, o.Lifetime)
+	return first, nil
+}
+
+// manifest is the manifest without the image, checked as far as that goes before the long work begins.
+func (o ReleaseOptions) manifest(role *targetsMeta) (*firmware.Manifest, error) {
+	highest, err := o.highest(role)
+	if err != nil {
+		return nil, err
+	}
+	counter := o.Counter
+	if counter == 0 {
+		counter = highest + 1
+	}
+	if counter <= highest {
+		return nil, refuse("counter %d is not above %d, the highest of %s: devices would refuse the release as older; leave --counter out to use %d",
+			counter, highest, o.Product, highest+1)
+	}
+	m := &firmware.Manifest{
+		Schema: firmware.ManifestSchema, Product: o.Product, Hardware: o.Hardware, Version: o.Version, Counter: counter,
+		MinAgent: o.MinAgent, Notes: o.Notes,
+	}
+	return m, checkEarly(*m)
+}
+
+// checkEarly validates the manifest as if its image were empty.
+func checkEarly(m firmware.Manifest) error {
+	empty := firmware.Blob{SHA256: firmware.Sum(nil)}
+	head := firmware.Sum([]byte("head"))
+	m.Image = empty
+	m.Artifact = firmware.Framed{
+		Blob: firmware.Blob{Length: firmware.HeaderLength, SHA256: head},
+		Head: firmware.Blob{Length: firmware.HeaderLength, SHA256: head},
+	}
+	if _, err := m.Encode(); err != nil {
+		return refusal{err}
+	}
+	return nil
+}
+
+// highest is the highest counter of the product so far. It refuses a version that was released already.
+func (o ReleaseOptions) highest(role *targetsMeta) (int64, error) {
+	entries, err := bundle.Releases(o.Product, role)
+	if err != nil {
+		return 0, refuse("the published %s: %w", o.Product, err)
+	}
+	highest := int64(0)
+	for _, e := range entries {
+		// Names that differ only by case would make a file that devices refuse to read.
+		if strings.EqualFold(e.Version, o.Version) {
+			return 0, refuse("%s %s is released already, with counter %d; a release never changes: choose another version", o.Product, e.Version, e.Counter)
+		}
+		highest = max(highest, e.Counter)
+	}
+	return highest, nil
+}
+
+// encode makes the artifact as a blob of the bundle and completes the manifest.
+func (o ReleaseOptions) encode(ctx context.Context, dir string, m *firmware.Manifest) error {
+	blobs := filepath.Join(dir, "blobs")
+	if err := durable.MkdirAll(blobs, 0o755); err != nil {
+		return err
+	}
+	made := filepath.Join(blobs, "new")
+	e, err := firmware.EncodeFile(ctx, o.Image, made, firmware.EncodeOptions{Progress: o.Progress})
+	if err != nil {
+		return fmt.Errorf("building the artifact: %w", err)
+	}
+	m.Image, m.Artifact = e.Image, e.Artifact
+	return durable.Rename(made, filepath.Join(dir, bundle.BlobName(e.Artifact.SHA256)))
+}
+
+// list writes the manifest and enters it in the product's file.
+func (o ReleaseOptions) list(dir string, role *targetsMeta, m *firmware.Manifest) error {
+	data, err := m.Encode()
+	if err != nil {
+		return refusal{err}
+	}
+	path, entry, err := bundle.Target(data)
+	if err != nil {
+		return err
+	}
+	role.Signed.Targets[path] = entry
+	return writeFile(dir, "targets/"+path, data)
+}
+
+// prune drops the oldest releases where there are too many, and says which.
+func (o ReleaseOptions) prune(role *targetsMeta) []string {
+	limit, keep := MaxTargets, DefaultKeep
+	if o.Keep > 0 {
+		limit, keep = min(o.Keep, MaxTargets), min(o.Keep, MaxTargets)
+	}
+	entries, err := bundle.Releases(o.Product, role)
+	if err != nil || len(entries) <= limit {
+		return nil
+	}
+	old := entries[:len(entries)-keep]
+	for _, e := range old {
+		delete(role.Signed.Targets, e.Path)
+	}
+	return []string{fmt.Sprintf("%s lists %d releases; the oldest %d leave it, %s to %s: devices can no longer be directed to them (--keep %d)",
+		o.Product, len(entries), len(old), old[0].Version, old[len(old)-1].Version, keep)}
+}
+
+// write signs the product's file and writes it.
+func (o ReleaseOptions) write(dir string, role *targetsMeta) error {
+	who := bundle.ByTargets(o.Base.Targets(), o.Product)
+	for _, key := range o.Keys {
+		if who.Keys[key.ID()] == nil || !slices.Contains(who.KeyIDs, key.ID()) {
+			return refuse("key %.12s does not sign for %s; its keys are %s", key.ID(), o.Product,
+				names(people(who.KeyIDs, owners(o.Base.Targets().Signed.UnrecognizedFields))))
+		}
+		if err := bundle.SignMetadata(role, key); err != nil {
+			return fmt.Errorf("signing release %s %s: %w", o.Product, o.Version, err)
+		}
+	}
+	return drafts{products: map[string]*targetsMeta{o.Product: role}}.write(dir, o.Base)
+}

@@ -1,0 +1,317 @@
+package signer
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/direction"
+)
+
+// ErrAnchor says that a file cannot be verified without a repository or a trusted root.
+var ErrAnchor = errors.New("name what you trust: --repo REPOSITORY or --root ROOT.json")
+
+// VerifyOptions say what is verified, and by what.
+type VerifyOptions struct {
+	Path     string
+	Repo     string // repository, or a copy of its metadata folder
+	Root     string // trusted root file
+	Now      time.Time
+	Progress func(done, total int64) // for artifacts
+}
+
+// Verdict is what Verify found in order.
+type Verdict struct {
+	Path   string   `json:"path"`
+	Kind   Kind     `json:"kind"`
+	Proven []string `json:"proven"`             // what was verified, in words
+	Not    []string `json:"unproven,omitempty"` // what nothing here can tell
+}
+
+// Verify verifies a file or folder of the toolchain. nil: it is in order. ErrUnsigned: only signatures are missing.
+// ErrRefused: it is not valid. ErrAnchor: nothing to verify it by.
+func Verify(ctx context.Context, o VerifyOptions) (*Verdict, error) {
+	kind, err := Recognise(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{VerifyOptions: o, Verdict: &Verdict{Path: o.Path, Kind: kind}}
+	if o.Repo != "" && kind != KindBundle {
+		if v.base, err = ReadBase(o.Repo, o.Root); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.byKind(ctx); err != nil {
+		return nil, err
+	}
+	return v.Verdict, nil
+}
+
+type verifier struct {
+	VerifyOptions
+	*Verdict
+	base *Base // nil without Repo
+}
+
+func (v *verifier) byKind(ctx context.Context) error {
+	switch v.Kind {
+	case KindPublicKey, KindPrivateKey:
+		return v.key()
+	case KindBundle:
+		return v.bundle(ctx)
+	case KindRepository:
+		return v.repository()
+	case KindArtifact:
+		return v.artifact(ctx)
+	}
+	data, err := readFile(v.VerifyOptions.Path, bundle.MaxTargets)
+	if err != nil {
+		return err
+	}
+	switch v.Kind {
+	case KindManifest:
+		return v.manifest(data)
+	case KindDirection:
+		return v.direction(data)
+	case KindRoot:
+		return v.root(data)
+	case KindSnapshot:
+		return verifyOnline[metadata.SnapshotType](v, data, metadata.SNAPSHOT)
+	case KindTimestamp:
+		return verifyOnline[metadata.TimestampType](v, data, metadata.TIMESTAMP)
+	}
+	return v.targets(data)
+}
+
+func (v *verifier) prove(format string, args ...any) {
+	v.Proven = append(v.Proven, printable(fmt.Sprintf(format, args...)))
+}
+
+func (v *verifier) cannot(format string, args ...any) {
+	v.Not = append(v.Not, printable(fmt.Sprintf(format, args...)))
+}
+
+func (v *verifier) key() error {
+	info, err := readKeyInfo(v.VerifyOptions.Path, v.Kind)
+	if err != nil {
+		return err
+	}
+	if info.Open {
+		return refuse("private key %s can be read by others; run: chmod 600 %s", v.VerifyOptions.Path, v.VerifyOptions.Path)
+	}
+	v.prove("the file is a well-formed %s", v.Kind)
+	if info.Encrypted {
+		v.cannot("whether it is whole: that takes its passphrase")
+		return nil
+	}
+	if v.base == nil {
+		v.cannot("whether any repository knows it: name one with --repo")
+		return nil
+	}
+	roles := v.base.rolesOf(info.ID)
+	if len(roles) == 0 {
+		return refuse("key %s has no role in the repository", Person{ID: info.ID})
+	}
+	v.prove("it signs for %s", list(roles))
+	return nil
+}
+
+// rolesOf are the roles and products that a key signs for.
+func (b *Base) rolesOf(id string) []string {
+	var roles []string
+	if b.Root() != nil {
+		roles = rolesOf(&b.Root().Signed, id, topRoles...)
+	}
+	for _, product := range b.Delegated() {
+		if len(without([]string{id}, bundle.ByTargets(b.Targets(), product).KeyIDs)) == 0 {
+			roles = append(roles, product)
+		}
+	}
+	return roles
+}
+
+func (v *verifier) repository() error {
+	base := v.base
+	if base == nil {
+		var err error
+		if base, err = ReadBase(v.VerifyOptions.Path, v.Root); err != nil {
+			return err
+		}
+	}
+	v.prove("signatures, versions, lengths and hashes of %s, timestamp and snapshot", base.words())
+	if err := base.expired(v.Now); err != nil {
+		return err
+	}
+	v.prove("nothing is expired")
+	if v.Root == "" {
+		v.cannot("that its first root is yours: compare it with --root")
+	}
+	return nil
+}
+
+// expired refuses a repository that devices refuse for its age.
+func (b *Base) expired(now time.Time) error {
+	dates := map[string]time.Time{metadata.ROOT: b.Root().Signed.Expires}
+	if t := b.Timestamp(); t != nil {
+		dates[metadata.TIMESTAMP] = t.Meta.Signed.Expires
+		dates[metadata.SNAPSHOT] = b.Snapshot().Meta.Signed.Expires
+		dates[metadata.TARGETS] = b.Targets().Signed.Expires
+	}
+	for _, product := range b.Products() {
+		dates[product] = b.Role(product).Signed.Expires
+	}
+	var errs []error
+	for role, expires := range dates {
+		errs = append(errs, unexpired(role, expires, now))
+	}
+	return errors.Join(errs...)
+}
+
+func unexpired(what string, expires, now time.Time) error {
+	if !expires.After(now) {
+		return refuse("%s expired on %s", what, day(expires))
+	}
+	return nil
+}
+
+func (v *verifier) direction(data []byte) error {
+	root, err := v.trustedRoot()
+	if err != nil {
+		return err
+	}
+	d, err := direction.Verify(data, root, v.Now)
+	if err != nil {
+		return refuse("%s: %w", v.VerifyOptions.Path, err)
+	}
+	v.prove("signed by the targets key of root %d", root.Signed.Version)
+	v.prove("direction %d to device %q, %s", d.Version, d.Device, lifetimeWords(d.Expires, v.Now))
+	v.cannot("whether the device has a newer one")
+	return nil
+}
+
+// trustedRoot is the repository's newest root, or the root file given.
+func (v *verifier) trustedRoot() (*rootMeta, error) {
+	if v.base != nil && v.base.Root() != nil {
+		return v.base.Root(), nil
+	}
+	if v.Root == "" {
+		return nil, ErrAnchor
+	}
+	data, err := readFile(v.Root, bundle.MaxRoot)
+	if err != nil {
+		return nil, fmt.Errorf("reading the trusted root: %w", err)
+	}
+	return parse[metadata.RootType](v.Root, data)
+}
+
+// manifest finds the release in the repository.
+func (v *verifier) manifest(data []byte) error {
+	m, err := firmware.ParseManifest(data)
+	if err != nil {
+		return refuse("%s: %w", v.VerifyOptions.Path, err)
+	}
+	if v.base == nil {
+		return ErrAnchor
+	}
+	role := v.base.Role(m.Product)
+	if role == nil {
+		return refuse("the repository has no releases of %s", m.Product)
+	}
+	path := firmware.TargetPath(m.Product, m.Version)
+	target := role.Signed.Targets[path]
+	if target == nil || target.VerifyLengthHashes(data) != nil {
+		return refuse("the repository lists no release %s with this manifest", path)
+	}
+	v.prove("it is the manifest of %s, which %s %d lists", path, m.Product, role.Signed.Version)
+	return unexpired(m.Product, role.Signed.Expires, v.Now)
+}
+
+// artifact decodes the whole file, and finds the release that pins it.
+func (v *verifier) artifact(ctx context.Context) error {
+	got, err := readArtifact(ctx, v.VerifyOptions.Path, v.Progress)
+	if err != nil {
+		return err
+	}
+	v.prove("every frame is what the index says; the image has %s, SHA-256 %s", bytesWords(got.image.Length), got.image.SHA256)
+	if v.base == nil {
+		v.cannot("who made it: name a repository with --repo")
+		return nil
+	}
+	for _, product := range v.base.Products() {
+		entries, err := bundle.Releases(product, v.base.Role(product))
+		if err != nil {
+			return refusal{err}
+		}
+		for _, e := range entries {
+			m, err := v.base.Manifest(e.Path)
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return refusal{err}
+			}
+			if m.Artifact.Blob == got.file && m.Image == got.image {
+				v.prove("it is the artifact of %s", e.Path)
+				return nil
+			}
+		}
+	}
+	return refuse("no release of the repository has this artifact")
+}
+
+type artifactSums struct {
+	file, image firmware.Blob
+}
+
+// readArtifact reads an artifact as a device does, frame by frame, and throws the image away.
+func readArtifact(ctx context.Context, path string, progress func(done, total int64)) (artifactSums, error) {
+	var sums artifactSums
+	head, err := openArtifact(path)
+	if err != nil {
+		return sums, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return sums, err
+	}
+	defer f.Close()
+	d, err := firmware.NewDecoder(head.FrameSize())
+	if err != nil {
+		return sums, err
+	}
+	defer d.Close()
+	file, image := sha256.New(), sha256.New()
+	raw := io.TeeReader(f, file)
+	if _, err := io.CopyN(io.Discard, raw, head.HeadLength()); err != nil {
+		return sums, fmt.Errorf("reading %s: %w", path, err)
+	}
+	var stored, out []byte
+	for i := range head.Len() {
+		frame := head.Frame(i)
+		stored = append(stored[:0], make([]byte, frame.Stored)...)
+		if _, err := io.ReadFull(raw, stored); err != nil {
+			return sums, fmt.Errorf("reading %s: %w", path, err)
+		}
+		if out, err = d.Decode(out, frame, stored); err != nil {
+			return sums, refuse("%s: %w", path, err)
+		}
+		image.Write(out)
+		if progress != nil {
+			progress(frame.At+frame.Length, head.ImageLength())
+		}
+		if ctx.Err() != nil {
+			return sums, ctx.Err()
+		}
+	}
+	sums.file = firmware.Blob{Length: head.ArtifactLength(), SHA256: firmware.Digest(file.Sum(nil))}
+	sums.image = firmware.Blob{Length: head.ImageLength(), SHA256: firmware.Digest(image.Sum(nil))}
+	return sums, nil
+}
