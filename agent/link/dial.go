@@ -1,0 +1,206 @@
+package link
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/wire"
+	"golang.org/x/net/http/httpproxy"
+)
+
+// maxHeader bounds the header of any HTTP answer.
+const maxHeader = 32 << 10
+
+// dialer makes every connection of the link.
+type dialer struct {
+	service *url.URL
+	tcp     func(ctx context.Context, network, address string) (net.Conn, error)
+	proxy   func(*url.URL) (*url.URL, error)
+	tls     *tls.Config // without ServerName and NextProtos
+}
+
+func newDialer(n Network, cert func() (*tls.Certificate, error)) (*dialer, error) {
+	service, err := url.Parse(n.Service)
+	if err != nil {
+		return nil, fmt.Errorf("service address: %w", err)
+	}
+	if service.Scheme != "https" || service.Hostname() == "" || strings.Trim(service.Path, "/") != "" ||
+		service.User != nil || service.RawQuery != "" {
+		return nil, fmt.Errorf("service address %q is not https://host or https://host:port", n.Service)
+	}
+	proxy, err := proxyFor(n.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	d := &dialer{service: &url.URL{Scheme: "https", Host: service.Host}, tcp: n.Dial, proxy: proxy}
+	if d.tcp == nil {
+		d.tcp = (&net.Dialer{KeepAlive: time.Minute}).DialContext
+	}
+	d.tls = &tls.Config{RootCAs: n.Roots, Time: n.Now, MinVersion: tls.VersionTLS12,
+		ClientSessionCache: tls.NewLRUClientSessionCache(4)}
+	if cert != nil {
+		d.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert() }
+	}
+	return d, nil
+}
+
+// proxyFor understands Network.Proxy.
+func proxyFor(setting string) (func(*url.URL) (*url.URL, error), error) {
+	switch setting {
+	case "":
+		return httpproxy.FromEnvironment().ProxyFunc(), nil
+	case "none":
+		return func(*url.URL) (*url.URL, error) { return nil, nil }, nil
+	}
+	proxy, err := url.Parse(setting)
+	if err != nil {
+		return nil, errors.New("proxy address cannot be read, it should be http://[user:password@]host[:port]")
+	}
+	if err := checkProxy(proxy); err != nil {
+		return nil, err
+	}
+	return func(*url.URL) (*url.URL, error) { return proxy, nil }, nil
+}
+
+func checkProxy(proxy *url.URL) error {
+	if proxy.Scheme != "http" || proxy.Hostname() == "" {
+		return fmt.Errorf("proxy %s is not http://[user:password@]host[:port], no other kind is supported", proxy.Redacted())
+	}
+	return nil
+}
+
+// dial connects to address (host:port) directly or through the proxy.
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	proxy, err := d.proxy(&url.URL{Scheme: "https", Host: address})
+	if err != nil {
+		return nil, &Error{Class: ClassProxy, Err: fmt.Errorf("proxy setting in the environment: %w", err)}
+	}
+	if proxy == nil {
+		return d.tcp(ctx, network, address)
+	}
+	if err := checkProxy(proxy); err != nil {
+		return nil, &Error{Class: ClassProxy, Err: err}
+	}
+	conn, err := d.tcp(ctx, network, withPort(proxy, "80"))
+	if err != nil {
+		return nil, &Error{Class: ClassProxy, Err: fmt.Errorf("reach proxy %s: %w", proxy.Host, err)}
+	}
+	stop := abortWith(ctx, conn)
+	defer stop()
+	if err := connect(conn, proxy, address); err != nil {
+		conn.Close()
+		return nil, &Error{Class: ClassProxy, Err: fmt.Errorf("proxy %s: %w", proxy.Host, err)}
+	}
+	return conn, nil
+}
+
+// abortWith makes reads and writes of conn fail when ctx ends, until stop is called.
+func abortWith(ctx context.Context, conn net.Conn) (stop func()) {
+	past := time.Unix(1, 0)
+	cancel := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) })
+	return func() {
+		if cancel() {
+			_ = conn.SetDeadline(time.Time{})
+		}
+	}
+}
+
+// connect asks the proxy for a tunnel (RFC 9110, section 9.3.6).
+func connect(conn net.Conn, proxy *url.URL, address string) error {
+	head := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
+	if proxy.User != nil {
+		password, _ := proxy.User.Password()
+		token := base64.StdEncoding.EncodeToString([]byte(proxy.User.Username() + ":" + password))
+		head += "Proxy-Authorization: Basic " + token + "\r\n"
+	}
+	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
+		return err
+	}
+	r := bufio.NewReaderSize(io.LimitReader(conn, maxHeader), 1<<10)
+	resp, err := http.ReadResponse(r, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return fmt.Errorf("its answer to CONNECT: %w", err)
+	}
+	switch {
+	case resp.StatusCode == http.StatusProxyAuthRequired:
+		return errors.New("it wants a user and password that the link has not or that are wrong (Basic only)")
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("it refused a tunnel to %s: %s", address, resp.Status)
+	case r.Buffered() > 0:
+		return errors.New("it sent bytes that are not the service's")
+	}
+	return nil
+}
+
+// dialTLS connects to the service and agrees on protocol by ALPN.
+func (d *dialer) dialTLS(ctx context.Context, protocol string) (*tls.Conn, error) {
+	raw, err := d.dial(ctx, "tcp", withPort(d.service, "443"))
+	if err != nil {
+		return nil, err
+	}
+	cfg := d.tls.Clone()
+	cfg.ServerName, cfg.NextProtos = d.service.Hostname(), []string{protocol}
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", d.service.Host, err)
+	}
+	return conn, nil
+}
+
+// dialMQTT connects to what speaks MQTT on the service's port.
+func (d *dialer) dialMQTT(ctx context.Context) (net.Conn, error) {
+	conn, err := d.dialTLS(ctx, wire.ALPN)
+	if err != nil {
+		return nil, err
+	}
+	if got := conn.ConnectionState().NegotiatedProtocol; got != wire.ALPN {
+		conn.Close()
+		return nil, fmt.Errorf("the service's port does not offer MQTT (ALPN %q)", got)
+	}
+	return conn, nil
+}
+
+func withPort(u *url.URL, port string) string {
+	if u.Port() != "" {
+		port = u.Port()
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// transport carries HTTPS requests, over few connections that do not idle for long.
+func (d *dialer) transport() *http.Transport {
+	cfg := d.tls.Clone()
+	cfg.NextProtos = []string{"http/1.1"}
+	return &http.Transport{
+		DialContext:            d.dial,
+		TLSClientConfig:        cfg,
+		TLSHandshakeTimeout:    20 * time.Second,
+		DisableCompression:     true,
+		MaxIdleConns:           2,
+		MaxConnsPerHost:        4,
+		IdleConnTimeout:        30 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+// NewHTTPClient makes a client that goes the same ways as a [Link]. It follows redirects
+// as http.Client does; whoever uses it sets limits of time and size. cert may be nil.
+func NewHTTPClient(n Network, cert func() (*tls.Certificate, error)) (*http.Client, error) {
+	d, err := newDialer(n, cert)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: d.transport()}, nil
+}

@@ -1,0 +1,322 @@
+package link
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
+
+	"github.com/fairlead/fairlead/agent/wire"
+)
+
+const (
+	receiveMaximum = 16   // the library allocates for all of them in advance
+	sessionExpiry  = 3600 // seconds; must exceed willDelay
+	willDelay      = 60   // seconds
+)
+
+// errHeld means that it is not yet time for another attempt.
+var errHeld = errors.New("held back")
+
+// session keeps an MQTT connection up, by way of autopaho, and tells changed about it.
+type session struct {
+	cfg     Config
+	dial    *dialer
+	deliver func(topic string, payload []byte)
+	changed func() // something that state shows has changed; must not block
+	manager *autopaho.ConnectionManager
+
+	mu        sync.Mutex
+	ladder    ladder
+	backoff   backoff
+	war       war
+	started   bool
+	next      *mqttConn // that is being made
+	conn      *mqttConn // that is up, or nil
+	errs      int       // since the round began
+	rounds    int       // that failed since the last connection
+	err       error     // why, the last time
+	holdUntil time.Time
+	dirty     bool // the library still holds messages of the last connection
+	trouble   map[string]bool
+}
+
+// startSession begins to connect. deliver and changed are called from its goroutines.
+func startSession(cfg Config, d *dialer, deliver func(string, []byte), changed func()) (*session, error) {
+	t := cfg.Timing
+	s := &session{cfg: cfg, dial: d, deliver: deliver, changed: changed, trouble: map[string]bool{},
+		ladder: ladder{rungs: cfg.Transports}, backoff: backoff{min: t.BackoffMin, max: t.BackoffMax, rand: cfg.Rand}}
+	keepAlive := min(max(around(t.KeepAlive, cfg.Rand)/time.Second, 1), 65535)
+	var err error
+	// Not the context of the caller: a clean stop still has something to say.
+	s.manager, err = autopaho.NewConnection(context.Background(), autopaho.ClientConfig{
+		ServerUrls:            s.urls(),
+		KeepAlive:             uint16(keepAlive),
+		SessionExpiryInterval: sessionExpiry,
+		ConnectTimeout:        t.Attempt + t.Answer,
+		ReconnectBackoff:      s.wait,
+		AttemptConnection:     s.attempt,
+		ConnectPacketBuilder:  s.connectPacket,
+		OnConnectionUp:        s.up,
+		OnConnectionDown:      s.down,
+		OnConnectError:        s.failed,
+		ClientConfig: paho.ClientConfig{
+			ClientID:           cfg.Device,
+			PacketTimeout:      t.Answer,
+			AuthHandler:        noAuth{},
+			OnPublishReceived:  []func(paho.PublishReceived) (bool, error){s.received},
+			OnServerDisconnect: s.dismissed,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start MQTT: %w", err)
+	}
+	return s, nil
+}
+
+// urls has as many entries as the ladder rungs. The library tries them in order; what is
+// behind each is decided when its turn comes, by its number, which is all that they hold.
+func (s *session) urls() (out []*url.URL) {
+	for i := range s.cfg.Transports {
+		out = append(out, &url.URL{Scheme: "mqtts", Host: s.dial.service.Host, Fragment: fmt.Sprint(i)})
+	}
+	return out
+}
+
+// wait is the pause before a round of attempts. The library counts them from 0 after each
+// success, which would bring a restarted broker all its clients at once; s counts itself.
+func (s *session) wait(int) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errs = 0
+	if !s.started {
+		s.started = true
+		return within(s.cfg.Timing.Start, s.cfg.Rand)
+	}
+	pause := s.backoff.next()
+	if hold := time.Until(s.holdUntil); hold > 0 {
+		pause += hold
+	}
+	return pause
+}
+
+// connectPacket is called before each attempt.
+func (s *session) connectPacket(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {
+	next := &mqttConn{session: s, nonce: rand.Text()}
+	next.ctx, next.cancel = context.WithCancel(context.Background())
+	will, err := wire.Encode(wire.Presence{Schema: wire.Schema, Nonce: next.nonce, Time: s.cfg.Now().UTC()})
+	if err != nil {
+		return nil, err
+	}
+	receive, packet, delay := uint16(receiveMaximum), uint32(maxPacket), uint32(willDelay)
+	c.Properties.ReceiveMaximum, c.Properties.MaximumPacketSize = &receive, &packet
+	c.WillMessage = &paho.WillMessage{Topic: s.topic(wire.LeafPresence), QoS: 1, Retain: true, Payload: will}
+	c.WillProperties = &paho.WillProperties{WillDelayInterval: &delay}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// What was not acknowledged is sent again from where it came. The library would send
+	// it too, and counts badly when there is much of it.
+	c.CleanStart = s.dirty
+	s.next = next
+	return c, nil
+}
+
+// attempt makes one connection. The library gives it no deadline.
+func (s *session) attempt(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+	s.mu.Lock()
+	next, held := s.next, time.Until(s.holdUntil) > 0
+	next.transport = s.ladder.choice(int(u.Fragment[0] - '0'))
+	s.mu.Unlock()
+	if held {
+		return nil, errHeld
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Attempt)
+	defer cancel()
+	raw, err := s.dialTransport(ctx, next.transport)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", next.transport, err)
+	}
+	next.raw = newGuard(raw, s.cfg.Timing.Answer)
+	return next.raw, nil
+}
+
+func (s *session) dialTransport(ctx context.Context, transport string) (net.Conn, error) {
+	if transport == wire.TransportWSS {
+		return s.dial.dialWebSocket(ctx, s.cfg.Now())
+	}
+	return s.dial.dialMQTT(ctx)
+}
+
+// failed is called after each attempt that did not lead to a connection.
+func (s *session) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errs++
+	if errors.Is(err, errHeld) {
+		return
+	}
+	if denied, ok := errors.AsType[*autopaho.ConnackError](err); ok {
+		s.denied(denied)
+	} else {
+		s.err = explain(errors.Unwrap(err)) // without the address that urls made up
+	}
+	if class(s.err) == ClassIdentity {
+		s.refuse()
+	}
+	s.holdFor(after(s.err))
+	s.cfg.Log.Debug("link: no MQTT", "transport", s.next.transport, "error", s.err)
+	if s.errs >= len(s.cfg.Transports) {
+		s.rounds++
+		s.changed()
+	}
+}
+
+// denied reads the reason of a CONNACK (MQTT 5, section 3.2.2.2).
+func (s *session) denied(e *autopaho.ConnackError) {
+	out := &Error{Class: ClassUnavailable, Err: fmt.Errorf("the broker denied the connection: reason 0x%02x %s",
+		e.ReasonCode, wire.Text(e.Reason))}
+	switch e.ReasonCode {
+	case packets.ConnackBadUsernameOrPassword, packets.ConnackNotAuthorized, packets.ConnackBanned,
+		packets.ConnackInvalidClientID, packets.ConnackBadAuthenticationMethod:
+		out.Class = ClassIdentity
+	case packets.ConnackServerUnavailable, packets.ConnackServerBusy, packets.ConnackQuotaExceeded,
+		packets.ConnackConnectionRateExceeded:
+		out.After = around(s.cfg.Timing.Hold/10, s.cfg.Rand)
+	}
+	s.err = out
+}
+
+// refuse leaves a service alone that does not want this identity.
+func (s *session) refuse() {
+	s.cfg.Log.Warn("link: the broker refuses this device", "error", s.err, "pause", s.cfg.Timing.Hold)
+	s.trouble[wire.TroubleRefused] = true
+	s.holdFor(around(s.cfg.Timing.Hold, s.cfg.Rand))
+}
+
+func (s *session) holdFor(d time.Duration) {
+	if until := time.Now().Add(d); d > 0 && until.After(s.holdUntil) {
+		s.holdUntil = until
+	}
+}
+
+// up is called when the broker has taken the connection.
+func (s *session) up(*autopaho.ConnectionManager, *paho.Connack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn, s.conn.since = s.next, time.Now()
+	s.ladder.worked(s.conn.transport)
+	s.rounds, s.err, s.dirty = 0, nil, false
+	delete(s.trouble, wire.TroubleRefused)
+	delete(s.trouble, wire.TroubleBlocked)
+	s.changed()
+}
+
+// down is called when the connection is lost; true means that a new one is wanted.
+func (s *session) down() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lasted := time.Since(s.conn.since)
+	if lasted >= s.cfg.Timing.Stable {
+		s.backoff.reset()
+	}
+	if lasted >= warWindow {
+		delete(s.trouble, wire.TroubleDuplicate)
+	}
+	s.dirty = s.conn.unanswered.Load() > 0
+	s.conn.cancel()
+	s.conn = nil
+	s.changed()
+	return true
+}
+
+// dismissed is called when the broker said why it closes the connection.
+func (s *session) dismissed(d *paho.Disconnect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.Log.Info("link: the broker closed the connection", "reason", fmt.Sprintf("0x%02x", d.ReasonCode))
+	if d.ReasonCode != packets.DisconnectSessionTakenOver || !s.war.takeover(time.Now()) {
+		return
+	}
+	s.cfg.Log.Error("link: another client uses the identity of this device, was its image copied? enrol one of them anew",
+		"device", s.cfg.Device, "pause", s.cfg.Timing.Hold)
+	s.trouble[wire.TroubleDuplicate] = true
+	s.holdFor(around(s.cfg.Timing.Hold, s.cfg.Rand))
+	s.changed()
+}
+
+// received is called for every message, one after the other.
+func (s *session) received(p paho.PublishReceived) (bool, error) {
+	s.deliver(p.Packet.Topic, p.Packet.Payload)
+	return true, nil
+}
+
+func (s *session) topic(leaf string) string { return wire.Topic(s.cfg.Tenant, s.cfg.Device, leaf) }
+
+// state is how MQTT is: the connection that is up or nil, the rounds of attempts that have
+// failed since the last one, what is wrong, and why. Without a session all of it is nothing.
+func (s *session) state() (conn *mqttConn, rounds int, trouble []string, err error) {
+	if s == nil {
+		return nil, 0, nil, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn, s.rounds, slices.Sorted(maps.Keys(s.trouble)), s.err
+}
+
+// blocked is told that HTTPS passes although MQTT does not.
+func (s *session) blocked() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rounds > 0 && len(s.trouble) == 0 {
+		s.trouble[wire.TroubleBlocked] = true
+		s.changed()
+	}
+}
+
+// probe says whether the top of the ladder is open; the next connection begins there then.
+func (s *session) probe(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Attempt)
+	defer cancel()
+	conn, err := s.dialTransport(ctx, s.cfg.Transports[0])
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ladder.good = 0
+	return true
+}
+
+// stop closes the connection cleanly, or otherwise when ctx ends.
+func (s *session) stop(ctx context.Context) {
+	if s == nil {
+		return
+	}
+	if err := s.manager.Disconnect(ctx); err != nil {
+		if conn, _, _, _ := s.state(); conn != nil {
+			conn.close()
+		}
+		<-s.manager.Done()
+	}
+}
+
+// noAuth stands where the library would call a missing handler of extended
+// authentication, and crash, when a broker asks for it.
+type noAuth struct{}
+
+func (noAuth) Authenticate(*paho.Auth) *paho.Auth { return &paho.Auth{ReasonCode: 0x18} }
+func (noAuth) Authenticated()                     {}
