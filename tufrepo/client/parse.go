@@ -45,7 +45,7 @@ type common struct {
 // types, and what go-tuf does not ask.
 func read[T metadata.Roles](p parser, role string, raw []byte, into *metadata.Metadata[T], head func(*T) common) error {
 	if err := strictjson.Check(raw, strictjson.Options{MaxBytes: len(raw)}); err != nil {
-		return p.notJSON(role, raw, err)
+		return fail(ErrFormat, role, err)
 	}
 	return guard(role, ErrFormat, func() error {
 		if _, err := into.FromBytes(raw); err != nil {
@@ -55,14 +55,6 @@ func read[T metadata.Roles](p parser, role string, raw []byte, into *metadata.Me
 		c.sigs = into.Signatures
 		return p.checkCommon(c)
 	})
-}
-
-// notJSON tells a web page from broken metadata.
-func (p parser) notJSON(role string, raw []byte, err error) error {
-	if strings.HasPrefix(strings.TrimSpace(string(raw[:min(len(raw), 64)])), "<") {
-		return failf(ErrCaptive, role, "the answer is a web page: is there a login page in between?")
-	}
-	return fail(ErrFormat, role, err)
 }
 
 func (p parser) checkCommon(c common) error {

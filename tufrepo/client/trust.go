@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -207,6 +208,9 @@ func (t *trust) get(ctx context.Context, role, name string, limit int64) ([]byte
 	}
 	if int64(len(b)) > limit {
 		return nil, failf(ErrTooLarge, role, "%s is longer than the %d bytes that are allowed", name, limit)
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(b[:min(len(b), 64)]), []byte("<")) {
+		return nil, failf(ErrCaptive, role, "%s is a web page: is there a login page in between?", name)
 	}
 	return b, nil
 }
