@@ -2,9 +2,11 @@ package client_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -68,4 +70,20 @@ func manifest(t testing.TB) []byte {
 	b, err := m.Encode()
 	must(t, err)
 	return b
+}
+
+// snapshotDir lists a folder's files with their sizes and times.
+func snapshotDir(t testing.TB, dir string) string {
+	t.Helper()
+	var list strings.Builder
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) == "lock" {
+			return err
+		}
+		info, err := e.Info()
+		fmt.Fprintln(&list, path, info.Size(), info.ModTime())
+		return err
+	})
+	must(t, err)
+	return list.String()
 }
