@@ -39,10 +39,14 @@ func newDoc[T metadata.Roles](name string, b []byte) (*Doc[T], error) {
 // MetaFile is the entry for this file in the metadata above it: version,
 // length and SHA-256, always all three.
 func (d *Doc[T]) MetaFile() *metadata.MetaFiles {
-	f := metadata.MetaFile(d.Version)
-	f.Length = int64(len(d.Bytes))
-	sum := firmware.Sum(d.Bytes)
-	f.Hashes = metadata.Hashes{"sha256": sum[:]}
+	return MetaFile(d.Version, d.Bytes)
+}
+
+// MetaFile is the entry for a file of metadata in the metadata above it.
+func MetaFile(version int64, raw []byte) *metadata.MetaFiles {
+	f := metadata.MetaFile(version)
+	sum := firmware.Sum(raw)
+	f.Length, f.Hashes = int64(len(raw)), metadata.Hashes{"sha256": sum[:]}
 	return f
 }
 

@@ -52,6 +52,7 @@ func (b *Bundle) check(base *Base, deep bool) (*Plan, error) {
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
+	c.plan.Top = c.targets
 	return c.plan, nil
 }
 

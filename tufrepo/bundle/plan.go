@@ -19,7 +19,7 @@ type File struct {
 // Plan is what publishing a bundle means for a repository: the files that are
 // new, and the state that follows.
 type Plan struct {
-	Blobs     []File // that the bundle has, though the repository may have them too
+	Blobs     []File // that the bundle has; the repository may have them too, of published releases above all
 	Manifests []File
 	Products  []File
 	Targets   []File // none or one
@@ -31,13 +31,15 @@ type Plan struct {
 	// Chain is every root that a device may meet while the plan is carried out:
 	// the repository's newest, if it has one, and the new ones.
 	Chain []*metadata.Metadata[metadata.RootType]
+	// Top is the top-level targets role as it will be.
+	Top *metadata.Metadata[metadata.TargetsType]
 	// Meta is what the next snapshot lists.
 	Meta map[string]*metadata.MetaFiles
 	// Releases are the new ones, by product and counter.
 	Releases []Entry
 }
 
-// Empty tells that the repository has everything already.
+// Empty tells that the repository has everything already, damage to blobs aside.
 func (p *Plan) Empty() bool {
 	return len(p.Manifests)+len(p.Products)+len(p.Targets)+len(p.Roots) == 0
 }

@@ -28,7 +28,9 @@ func (c *checker) checkProducts() error {
 		} else if err := c.checkProduct(product, file); err != nil {
 			return err
 		}
-		c.markKnown(product)
+		if err := c.markKnown(product); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -129,24 +131,43 @@ func (c *checker) checkRelease(product string, e Entry) error {
 	return c.checkHead(product, m)
 }
 
-// markKnown passes over files of releases that are published already, so that
-// one bundle folder can serve for several releases.
-func (c *checker) markKnown(product string) {
+// markKnown passes over releases that are published already, so that one bundle
+// folder can serve for several releases. Their blobs are planned all the same: a
+// publisher that finds one damaged replaces it.
+func (c *checker) markKnown(product string) error {
 	role := c.base.Role(product)
 	if role == nil {
-		return
+		return nil
 	}
 	for path, t := range role.Signed.Targets {
 		e, err := parseEntry(path, t)
+		if err != nil {
+			return err
+		}
 		raw := c.manifests[path]
-		if err != nil || raw == nil || firmware.Sum(raw) != e.SHA256 {
+		if raw == nil || firmware.Sum(raw) != e.SHA256 {
 			continue
 		}
 		c.used[bundleManifestName(path)] = true
-		if m, err := firmware.ParseManifest(raw); err == nil {
-			for _, blob := range m.Blobs() {
-				c.used[BlobName(blob.SHA256)] = true
-			}
+		if err := c.checkKnownBlobs(product, e, raw); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func (c *checker) checkKnownBlobs(product string, e Entry, raw []byte) error {
+	m, err := e.manifest(raw)
+	if err != nil {
+		return err
+	}
+	for _, blob := range m.Blobs() {
+		if _, ok := c.blobs[blob.SHA256]; !ok {
+			continue
+		}
+		if err := c.checkBlob(product, blob); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,0 +1,139 @@
+package tufrepo
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/bundle"
+)
+
+const (
+	cacheForEver = "public, max-age=31536000, immutable"
+	cacheNever   = "no-cache"
+)
+
+// served tells whether a name is one that devices may ask for. Everything else,
+// folders and state/ above all, does not exist for them.
+func served(name string) bool {
+	if name == bundle.TimestampName {
+		return true
+	}
+	_, _, isMetadata := bundle.ParseMetadataName(name)
+	_, _, isManifest := bundle.ParseManifestName(name)
+	_, isBlob := bundle.ParseBlobName(name)
+	return isMetadata || isManifest || isBlob
+}
+
+// Handler serves /metadata/, /targets/ and /blobs/ by GET and HEAD, with
+// ranges. Names are matched exactly; whatever is not a regular file of a known
+// name is 404. ETags are strong, the SHA-256 of the content. What has a version
+// or hash in its name may be cached for ever; the timestamp, and the absence of
+// anything, must be asked for again.
+func (r *Repo) Handler(log *slog.Logger) http.Handler {
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			log.Error("the repository cannot be read", "error", err)
+			plain(w, http.StatusServiceUnavailable, "the repository cannot be read")
+		})
+	}
+	return handler{root, log}
+}
+
+type handler struct {
+	root *os.Root
+	log  *slog.Logger
+}
+
+func (h handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		plain(w, http.StatusMethodNotAllowed, "only GET and HEAD")
+		return
+	}
+	name := strings.TrimPrefix(req.URL.Path, "/")
+	// RawPath is set if the path was escaped in a way that it need not be: a
+	// second spelling of a name, which a cache could hold apart.
+	if req.URL.RawPath != "" || "/"+name != req.URL.Path || !served(name) {
+		notFound(w)
+		return
+	}
+	f, err := h.open(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		notFound(w)
+	case err != nil:
+		h.log.Error("a file of the repository cannot be read", "name", name, "error", err)
+		plain(w, http.StatusInternalServerError, "cannot be read")
+	default:
+		defer f.Close()
+		h.serve(w, req, name, f)
+	}
+}
+
+// open does not block on a FIFO nor follow a link, so that a file that came
+// here by accident is not served for what it is not.
+func (h handler) open(name string) (*os.File, error) {
+	f, err := h.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (h handler) serve(w http.ResponseWriter, req *http.Request, name string, f *os.File) {
+	var content io.ReadSeeker = f
+	header := w.Header()
+	if d, ok := bundle.ParseBlobName(name); ok {
+		header.Set("ETag", etag(d))
+		header.Set("Content-Type", "application/octet-stream")
+	} else {
+		raw, err := io.ReadAll(io.LimitReader(f, bundle.MaxTargets+1))
+		if err != nil || len(raw) > bundle.MaxTargets {
+			h.log.Error("a file of the repository cannot be read", "name", name, "error", err)
+			plain(w, http.StatusInternalServerError, "cannot be read")
+			return
+		}
+		content = bytes.NewReader(raw)
+		header.Set("ETag", etag(sha256.Sum256(raw)))
+		header.Set("Content-Type", "application/json")
+	}
+	header.Set("Cache-Control", cacheForEver)
+	if name == bundle.TimestampName {
+		header.Set("Cache-Control", cacheNever)
+	}
+	header.Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, req, path.Base(name), time.Time{}, content)
+}
+
+func etag(d firmware.Digest) string { return `"` + hex.EncodeToString(d[:]) + `"` }
+
+func notFound(w http.ResponseWriter) { plain(w, http.StatusNotFound, "not found") }
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Cache-Control", cacheNever)
+	http.Error(w, text, status)
+}

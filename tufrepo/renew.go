@@ -1,0 +1,128 @@
+package tufrepo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// Renewed says what a renewal has done.
+type Renewed struct {
+	Timestamp int64     `json:"timestamp"` // version
+	Snapshot  int64     `json:"snapshot"`  // version
+	Signed    bool      `json:"signed"`    // the snapshot is a new one, too
+	Issued    time.Time `json:"issued"`
+	Expires   time.Time `json:"expires"` // of the timestamp
+	Next      time.Time `json:"next"`    // when the next renewal is due
+}
+
+// Renew signs a new timestamp, and a new snapshot if the present one is past
+// half its life or not signed by the keys of the newest root, which is so after
+// a root has changed them. Errors: ErrBusy, ErrUnpublished, ErrNoKey, and
+// bundle.ErrUnsettled if targets too must be signed anew.
+func (r *Repo) Renew(ctx context.Context) (Renewed, error) {
+	base, unlock, err := r.begin()
+	if err != nil {
+		return Renewed{}, err
+	}
+	defer unlock()
+	if base.Timestamp() == nil {
+		return Renewed{}, ErrUnpublished
+	}
+	var meta map[string]*metadata.MetaFiles
+	if r.snapshotDue(base) {
+		meta = base.Snapshot().Meta.Signed.Meta
+	}
+	o, err := r.makeOnline(base, []*metadata.Metadata[metadata.RootType]{base.Root()}, meta)
+	if err != nil {
+		return Renewed{}, fmt.Errorf("renewing: %w", err)
+	}
+	if meta != nil {
+		if err := r.write(o.snapshot.name, o.snapshot.data); err != nil {
+			return Renewed{}, fmt.Errorf("renewing: %w", err)
+		}
+	}
+	next, err := r.swap(ctx, base, change{online: o})
+	if err != nil {
+		return Renewed{}, fmt.Errorf("renewing: %w", err)
+	}
+	return r.renewed(next, meta != nil), nil
+}
+
+// snapshotDue: a snapshot outlives every timestamp that is made over it.
+func (r *Repo) snapshotDue(base *bundle.Base) bool {
+	s := base.Snapshot().Meta
+	rest := s.Signed.Expires.Sub(r.clock())
+	return rest < time.Duration(r.config.SnapshotLife)/2 || rest < time.Duration(r.config.TimestampLife) ||
+		!bundle.Vouched([]*metadata.Metadata[metadata.RootType]{base.Root()}, metadata.SNAPSHOT, s)
+}
+
+func (r *Repo) renewed(b *bundle.Base, signed bool) Renewed {
+	t := b.Timestamp()
+	return Renewed{
+		Timestamp: t.Version, Snapshot: b.Snapshot().Version, Signed: signed,
+		Issued: issued(t.Meta), Expires: t.Meta.Signed.Expires, Next: r.due(b),
+	}
+}
+
+// due is when the timestamp is past half its life: early enough for a repair
+// if renewing fails.
+func (r *Repo) due(b *bundle.Base) time.Time {
+	return b.Timestamp().Meta.Signed.Expires.Add(-time.Duration(r.config.TimestampLife) / 2)
+}
+
+// Pauses of RenewLoop.
+const (
+	retryFirst = 5 * time.Second // after a failure; doubled each time
+	retryMost  = 5 * time.Minute
+	lookAgain  = time.Minute // for work of others: a publish, a root with new keys
+)
+
+// RenewLoop renews whenever it is due, until ctx ends, and returns ctx's error.
+// Failures are logged and tried again; it looks at the folder once a minute, so
+// that other processes may publish and renew besides it.
+func (r *Repo) RenewLoop(ctx context.Context) error {
+	retry := retryFirst
+	for {
+		pause := lookAgain
+		err := r.renewIfDue(ctx)
+		switch {
+		case err == nil:
+			retry = retryFirst
+		case errors.Is(err, ErrBusy):
+			pause = retryFirst
+		default:
+			r.log.Error("the timestamp was not renewed: devices refuse it once it has expired", "error", err, "retry", retry)
+			pause, retry = retry, min(2*retry, retryMost)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (r *Repo) renewIfDue(ctx context.Context) error {
+	fsys, err := r.FS()
+	if err != nil {
+		return err
+	}
+	base, err := bundle.LoadOwn(fsys)
+	if err != nil {
+		return err
+	}
+	if base.Timestamp() == nil || (base.Settled() && r.clock().Before(r.due(base))) {
+		return nil
+	}
+	done, err := r.Renew(ctx)
+	if err != nil {
+		return err
+	}
+	r.log.Info("timestamp renewed", "version", done.Timestamp, "expires", done.Expires, "snapshot", done.Snapshot)
+	return nil
+}
