@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/health"
+	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/agent/link"
+)
+
+// Options are the world around an agent. The zero value is a real device's.
+type Options struct {
+	Log       *slog.Logger     // nil logs nothing
+	Clock     func() time.Time // nil means time.Now
+	Rand      func() float64   // in [0,1), for jitter; nil means math/rand/v2
+	Version   string           // of the agent, MAJOR.MINOR.PATCH; releases may ask for one
+	BuildTime time.Time        // no time before it is believed
+	BootID    string           // of this boot; "" means the kernel's
+
+	Boot     boot.Bootloader // nil means the one of the configuration
+	OpenSlot OpenSlot        // nil means install.OpenSlot
+	Dial     Dial            // nil means net.Dialer's
+	Health   []health.Check  // asked before the hooks
+
+	// Reboot reboots the system. It is called when everything is closed, and returns
+	// when the system goes down, or why it does not. nil: Run returns ErrReboot, and
+	// the reboot is the caller's.
+	Reboot func(context.Context) error
+
+	Retry    Retry
+	Link     link.Timing // zero fields have the link's defaults; Poll is the configuration's
+	Limits   install.Limits
+	Progress func(install.Progress) // of downloads and of reading back; must be quick
+	Notify   Notify
+}
+
+// OpenSlot opens a slot to write an image to, as install.OpenSlot does.
+type OpenSlot func(path string, o install.SlotOptions) (install.Device, error)
+
+// Dial connects to the service, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Retry is how an agent repeats what did not work: after a wait drawn from the upper half
+// of Min, doubled each time up to Max. A zero field has its default.
+type Retry struct {
+	Min      time.Duration // 10 s
+	Max      time.Duration // 1 h
+	Attempts int           // in a row without a byte of progress, 24
+}
+
+// Notify tells whoever started the agent how it fares. nil functions are not called.
+type Notify struct {
+	Ready  func()            // once, when the state is reconciled
+	Status func(line string) // what the agent does, for people
+	Alive  func()            // every Every, as long as the agent turns its wheel
+	Every  time.Duration
+}
+
+// Agent is one device. Its methods take the state folder for themselves for as long as
+// they run, but for those that only look: Status, Slots and Identity.
+type Agent struct {
+	cfg  Config
+	o    Options
+	boot boot.Bootloader
+}
+
+// New makes an agent. It reads and writes nothing yet but the bootloader's folder.
+func New(c Config, o Options) (*Agent, error) {
+	c = c.withDefaults()
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: c, o: o.withDefaults(), boot: o.Boot}
+	if a.boot == nil {
+		f, err := boot.OpenFile(c.Bootloader.Dir, boot.FileOptions{})
+		if err != nil {
+			return nil, err
+		}
+		a.boot = f
+	}
+	return a, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	if o.BootID == "" {
+		o.BootID = kernelBootID()
+	}
+	if o.OpenSlot == nil {
+		o.OpenSlot = install.OpenSlot
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	o.Version = strings.TrimPrefix(o.Version, "v")
+	o.Retry = o.Retry.withDefaults()
+	return o
+}
+
+func (r Retry) withDefaults() Retry {
+	if r.Min <= 0 {
+		r.Min = 10 * time.Second
+	}
+	if r.Max <= 0 {
+		r.Max = time.Hour
+	}
+	if r.Attempts <= 0 {
+		r.Attempts = 24
+	}
+	return r
+}
+
+// wait is before attempt n, counted from 1 for the first repetition.
+func (r Retry) wait(n int, rand func() float64) time.Duration {
+	d := r.Min
+	for i := 1; i < n && d < r.Max; i++ {
+		d *= 2
+	}
+	d = min(d, r.Max)
+	return d/2 + time.Duration(rand()*float64(d/2))
+}
+
+// kernelBootID changes with every boot; empty where there is none.
+func kernelBootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// path is a file or folder in the state folder.
+func (a *Agent) path(name ...string) string {
+	return filepath.Join(append([]string{a.cfg.State}, name...)...)
+}
+
+// enabled is the customer's switch for the cloud connection.
+func (a *Agent) enabled() bool { return *a.cfg.Enabled }
+
+// Run is the daemon. It returns nil when ctx ends, ErrReboot when the system is to be
+// rebooted, ErrRunning when another agent runs. Whatever the network does, it goes on.
+func (a *Agent) Run(ctx context.Context) error {
+	s, err := a.open()
+	if err != nil {
+		return err
+	}
+	err = newLoop(s).run(ctx)
+	if closeErr := s.close(); closeErr != nil {
+		a.o.Log.Warn("close", "error", closeErr)
+	}
+	if !errors.Is(err, ErrReboot) || a.o.Reboot == nil {
+		return err
+	}
+	if err := a.o.Reboot(ctx); err != nil {
+		return fmt.Errorf("reboot: %w", err)
+	}
+	return ErrReboot
+}

@@ -1,0 +1,309 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/client"
+	"github.com/fairlead/fairlead/tufrepo/direction"
+)
+
+// errAlready: the release runs already.
+var errAlready = errors.New("the release runs already")
+
+// attempt is one try at a download: policy, then installation. It works on copies; what
+// belongs to the machine's owner is reached by the functions.
+type attempt struct {
+	*session
+	wish   wish
+	device device
+	slot   boot.Slot
+	runs   Release // in the other slot
+	source client.Source
+	repo   repository
+
+	chosen   func(Release) error // the policy has agreed; nothing is written yet
+	verify   func() error        // the slot is about to be read back
+	progress func(install.Progress)
+}
+
+// run installs, or says why not. The slot is durable and read back when it returns nil.
+func (a *attempt) run(ctx context.Context) (install.Result, error) {
+	slot, err := a.o.OpenSlot(a.cfg.Slots.Path(a.slot), install.SlotOptions{
+		Active: a.cfg.Slots.Path(a.slot.Other()), Capacity: a.cfg.SlotSize,
+	})
+	if err != nil {
+		return install.Result{}, err
+	}
+	defer slot.Close()
+	a.device.capacity = slot.Capacity()
+	m, err := decide(ctx, a.wish, a.device, a.repo)
+	if err != nil {
+		return install.Result{}, err
+	}
+	if r := releaseOf(m, ""); r.Image == a.runs.Image && r.Version == a.runs.Version && r.Counter == a.runs.Counter {
+		return install.Result{}, errAlready
+	}
+	if err := a.chosen(releaseOf(m, "")); err != nil {
+		return install.Result{}, err
+	}
+	return a.install(ctx, m, slot)
+}
+
+func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot install.Device) (install.Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	verifying := false
+	return install.Run(ctx, install.Plan{
+		Manifest: m, Source: a.source, Target: slot, Slot: string(a.slot), Journal: a.path(journalName),
+		Limits: a.o.Limits, Log: a.o.Log, Rand: a.o.Rand,
+		Progress: func(p install.Progress) {
+			if p.Phase == install.PhaseVerify && !verifying {
+				verifying = true
+				if err := a.verify(); err != nil {
+					cancel(err)
+				}
+			}
+			a.progress(p)
+		},
+	})
+}
+
+func releaseOf(m *firmware.Manifest, update string) Release {
+	return Release{Product: m.Product, Version: m.Version, Counter: m.Counter, Image: m.Image, Update: update}
+}
+
+// newAttempt copies what an attempt at the present update needs.
+func (s *session) newAttempt(b boot.State, repo repository, source client.Source) *attempt {
+	u := s.m.state.Update
+	return &attempt{
+		session: s, repo: repo, source: source, slot: inactive(b), runs: s.m.holds(b.Running, b.Running),
+		wish: wish{hardware: u.Hardware, target: u.Target, local: u.Local},
+		device: device{
+			product: s.cfg.Product, hardware: s.cfg.Hardware, agent: s.o.Version, floor: s.m.floor(),
+		},
+	}
+}
+
+// directed is a direction that was verified, made for this device, and is not older than the
+// one before.
+func (l *loop) directed(ctx context.Context, d direction.Direction) {
+	s := l.m.state
+	l.seen = d.Version
+	if !s.busy() {
+		l.m.state.LastError = ""
+	}
+	switch {
+	case s.busy() && d.Update == s.Update.ID:
+		l.renewed(d)
+	case l.superseding(), s.State == wire.Downloading, s.State == wire.Installing:
+		l.next = &d
+		l.supersede(ctx)
+	default:
+		l.next = &d
+	}
+	l.advance(ctx)
+}
+
+// renewed: the direction under way, issued anew.
+func (l *loop) renewed(d direction.Direction) {
+	l.next = nil
+	if !d.Expires.After(l.m.state.Update.Expires) {
+		return
+	}
+	l.paused = false
+	if err := l.m.note(func(u *update) { u.Expires = d.Expires }); err != nil {
+		l.stumble(err)
+	}
+}
+
+// superseding says whether the download under way is to give way to another direction.
+func (l *loop) superseding() bool {
+	s := l.m.state.State
+	return l.next != nil && (s == wire.Downloading || s == wire.Installing)
+}
+
+// supersede ends the download under way in favour of next; if it runs, once it has stopped.
+func (l *loop) supersede(ctx context.Context) {
+	if l.work != nil {
+		l.work.cancel(errSuperseded)
+		return
+	}
+	detail := fmt.Sprintf("direction %d asks for nothing", l.next.Version)
+	if t := l.next.Target; t != nil {
+		detail = fmt.Sprintf("direction %d asks for %s instead", l.next.Version, t.Path)
+	}
+	if err := l.m.finish(Superseded, detail); err != nil {
+		l.stumble(err)
+	}
+}
+
+// consider begins what the newest direction asks for, unless that has been tried.
+func (l *loop) consider(ctx context.Context, b boot.State) {
+	d := l.next
+	l.next = nil
+	if d == nil || d.Target == nil || l.m.state.ended(d.Update) {
+		return
+	}
+	product, version, err := firmware.ParseTargetPath(d.Target.Path)
+	if err != nil {
+		l.trouble(err)
+		return
+	}
+	err = l.m.begin(update{
+		ID: d.Update, Product: product, From: l.m.holds(b.Running, b.Running).Version, To: version,
+		Hardware: d.Hardware, Target: target(*d.Target), Expires: d.Expires,
+	})
+	if err != nil {
+		l.next = d
+		l.stumble(err)
+		return
+	}
+	l.download(ctx, b)
+}
+
+// download makes one attempt.
+func (l *loop) download(ctx context.Context, b boot.State) {
+	if l.superseding() {
+		l.supersede(ctx)
+		return
+	}
+	u := l.m.state.Update
+	if u.Local || !l.enabled() {
+		l.abandon()
+		return
+	}
+	if l.up == nil {
+		return // the uplink is being opened, and advances when it is
+	}
+	if err := l.m.attempt(); err != nil {
+		l.stumble(err)
+		return
+	}
+	up := l.up
+	a := l.newAttempt(b, up.repo, up.source)
+	a.chosen = func(r Release) error {
+		r.Update = u.ID
+		return l.do(func() error { return l.m.chosen(r, a.slot) })
+	}
+	a.verify = func() error { return l.do(l.m.verifying) }
+	a.progress = l.progress(u.ID)
+	var result install.Result
+	l.start(ctx, func(ctx context.Context) (err error) {
+		if err := stale(u.Expires, l.now()); err != nil {
+			return err
+		}
+		result, err = a.run(ctx)
+		l.raise(up.repo.Versions().Time)
+		return err
+	}, func(err error) { l.downloaded(ctx, result, err) })
+}
+
+// abandon ends a download that nobody asks for any more.
+func (l *loop) abandon() {
+	detail := "the local installation was interrupted: begin it again, it continues where it stopped"
+	if !l.m.state.Update.Local {
+		detail = "the cloud connection was switched off"
+	}
+	l.end(l.m.finish(Superseded, detail))
+	l.pause(0)
+}
+
+// stale: a direction is good for beginning until it expires. The director issues it anew
+// before, as long as it stands by it.
+func stale(expires, now time.Time) error {
+	if now.Before(expires) {
+		return nil
+	}
+	return refuse(Expired, "the direction expired at %s and trusted time is %s: waiting for the director to renew it; is the clock right?",
+		expires.Format(time.RFC3339), now.Format(time.RFC3339))
+}
+
+// downloaded is what comes after an attempt.
+func (l *loop) downloaded(ctx context.Context, r install.Result, err error) {
+	progress := r.Written > 0
+	note := l.m.note(func(u *update) { u.Fetched, u.Written = u.Fetched+r.Fetched, u.Written+r.Written })
+	switch {
+	case l.leave:
+		return // the next start resumes
+	case l.superseding():
+		l.supersede(ctx)
+	case note != nil:
+		l.stumble(note)
+		return
+	case errors.Is(err, errAlready):
+		l.end(l.m.end(wire.Committed, "", err.Error()))
+	case err == nil:
+		l.end(l.m.verified())
+	default:
+		l.failed(err, progress)
+		return
+	}
+	l.advance(ctx)
+}
+
+// end is for transitions whose failure has no other way out than a later start.
+func (l *loop) end(err error) {
+	if err != nil {
+		l.stumble(err)
+	}
+}
+
+// failed repeats the attempt later, or ends the update.
+func (l *loop) failed(err error, progress bool) {
+	reason := ReasonOf(err)
+	n := l.m.state.Update.Attempts
+	if progress && reason == Unavailable {
+		n = 0
+		l.end(l.m.note(func(u *update) { u.Attempts = 0 }))
+	}
+	l.trouble(err)
+	if n < reason.attempts(l.o.Retry.Attempts) {
+		l.pause(max(l.o.Retry.wait(n, l.o.Rand), retryAfter(err)))
+		l.o.Log.Warn("attempt failed, another one follows", "attempt", n, "reason", reason, "error", err)
+		return
+	}
+	if err := l.m.finish(reason, err.Error()); err != nil {
+		l.stumble(err)
+		return
+	}
+	l.pause(0)
+}
+
+func retryAfter(err error) time.Duration {
+	var later *client.RetryError
+	if errors.As(err, &later) {
+		return later.After
+	}
+	return 0
+}
+
+// prove reads a slot back that was verified before this start of the agent, and was not yet
+// tried.
+func (l *loop) prove(ctx context.Context) {
+	u := l.m.state.Update
+	l.start(ctx, func(ctx context.Context) error {
+		slot, err := l.o.OpenSlot(l.cfg.Slots.Path(u.Slot), install.SlotOptions{ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		defer slot.Close()
+		return install.VerifySlot(ctx, slot, u.Release.Image, l.progress(u.ID))
+	}, func(err error) {
+		switch {
+		case l.leave:
+			return
+		case err == nil:
+			l.m.proven = true
+		default:
+			l.end(l.m.finish(ReasonOf(err), err.Error()))
+		}
+		l.advance(ctx)
+	})
+}

@@ -1,0 +1,243 @@
+package agent
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/link"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/durable"
+	"github.com/fairlead/fairlead/firmware/strictjson"
+)
+
+// Names in the state folder.
+const (
+	keyName      = "device.key"
+	identityName = "identity.json"
+)
+
+// maxClaim bounds a claim file, in bytes.
+const maxClaim = 4 << 10
+
+// identity is what an enrolment gave, in one file, so that it is there or not.
+type identity struct {
+	Schema int `json:"schema"`
+	wire.EnrollResponse
+}
+
+// Identity is who this device is, for people.
+type Identity struct {
+	Tenant   string    `json:"tenant"`
+	Device   string    `json:"device"`
+	Service  string    `json:"service"`
+	Product  string    `json:"product"`
+	Hardware string    `json:"hardware"`
+	Serial   string    `json:"serial,omitempty"`
+	MAC      string    `json:"mac,omitempty"`
+	Agent    string    `json:"agent"`
+	Key      string    `json:"key"`     // SHA-256 of the public key (PKIX), hex
+	Expires  time.Time `json:"expires"` // of the certificate
+}
+
+// Identity tells who this device is. ErrNotEnrolled if it is nobody yet.
+func (a *Agent) Identity() (Identity, error) {
+	id, err := a.loadIdentity()
+	if err != nil {
+		return Identity{}, err
+	}
+	key, err := a.loadKey()
+	if err != nil {
+		return Identity{}, err
+	}
+	pub, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return Identity{}, err
+	}
+	sum := firmware.Sum(pub)
+	return Identity{
+		Tenant: id.Tenant, Device: id.Device, Service: a.cfg.Service, Product: a.cfg.Product,
+		Hardware: a.cfg.Hardware, Serial: a.cfg.Serial, MAC: a.cfg.MAC, Agent: a.o.Version,
+		Key: hex.EncodeToString(sum[:]), Expires: id.Expires,
+	}, nil
+}
+
+// Enroll gets this device an identity with a claim token. The key is made once and used
+// again by later attempts, so that the service can tell a repetition from a clone.
+// ErrNothing if there is an identity already.
+func (a *Agent) Enroll(ctx context.Context, claim string) (Identity, error) {
+	s, err := a.open()
+	if err != nil {
+		return Identity{}, err
+	}
+	defer s.close()
+	if id, err := a.Identity(); err == nil {
+		return id, ErrNothing
+	}
+	if err := s.enroll(ctx, claim); err != nil {
+		return Identity{}, err
+	}
+	return a.Identity()
+}
+
+// enroll: first the key, durably; then the request; then the identity, in one file. A crash
+// anywhere leaves the key, and the next attempt sends the same.
+func (s *session) enroll(ctx context.Context, claim string) error {
+	if !s.enabled() {
+		return fmt.Errorf("%w: the cloud connection is switched off: set \"enabled\" to true first", ErrNotEnrolled)
+	}
+	key, err := s.makeKey()
+	if err != nil {
+		return err
+	}
+	n, err := s.network()
+	if err != nil {
+		return err
+	}
+	resp, err := link.Enroll(ctx, n, key, wire.EnrollRequest{
+		Claim: claim, Product: s.cfg.Product, Hardware: s.cfg.Hardware,
+		Serial: s.cfg.Serial, MAC: s.cfg.MAC, Agent: s.o.Version,
+	})
+	if err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(identity{schema, resp}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(s.path(identityName), b, 0o600)
+}
+
+// ReadClaim reads a claim token from a file, or from the one of the configuration for "".
+func (a *Agent) ReadClaim(path string) (string, error) {
+	if path == "" {
+		path = a.cfg.ClaimFile
+	}
+	if path == "" {
+		return "", fmt.Errorf("%w: name a file with a claim token: --claim-file, or \"claim_file\" in the configuration", ErrNotEnrolled)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: claim file: %w", ErrNotEnrolled, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxClaim+1))
+	if err != nil {
+		return "", fmt.Errorf("%w: claim file: %w", ErrNotEnrolled, err)
+	}
+	if len(b) > maxClaim {
+		return "", fmt.Errorf("claim file %s has more than %d bytes: name another", path, maxClaim)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// network is how the service is reached.
+func (s *session) network() (link.Network, error) {
+	n := link.Network{Service: s.cfg.Service, Now: s.now, Proxy: s.cfg.Proxy, Dial: s.o.Dial}
+	if s.cfg.CA == "" {
+		return n, nil
+	}
+	b, err := os.ReadFile(s.cfg.CA)
+	if err != nil {
+		return n, keyError("ca", "%w", err)
+	}
+	n.Roots = x509.NewCertPool()
+	if !n.Roots.AppendCertsFromPEM(b) {
+		return n, keyError("ca", "%s holds no certificate in PEM", s.cfg.CA)
+	}
+	return n, nil
+}
+
+func (a *Agent) loadIdentity() (identity, error) {
+	b, err := os.ReadFile(a.path(identityName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return identity{}, fmt.Errorf("%w: get a claim token from the operator of the service, then fairlead-agent enroll", ErrNotEnrolled)
+	}
+	if err != nil {
+		return identity{}, fmt.Errorf("read identity: %w", err)
+	}
+	var id identity
+	if err := strictjson.Decode(b, strictjson.Options{MaxBytes: wire.MaxEnrollResponse + 4<<10}, &id); err != nil {
+		return identity{}, fmt.Errorf("%w: identity %s is damaged: enrol again: %w", ErrNotEnrolled, a.path(identityName), err)
+	}
+	return id, nil
+}
+
+// certificate makes the TLS certificate of the identity.
+func (a *Agent) certificate(id identity) (*tls.Certificate, error) {
+	key, err := a.loadKey()
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Certificate{PrivateKey: key}
+	for rest := []byte(id.Certificate + "\n" + id.Chain); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		c.Certificate = append(c.Certificate, block.Bytes)
+	}
+	if len(c.Certificate) == 0 {
+		return nil, fmt.Errorf("%w: the identity holds no certificate: enrol again", ErrNotEnrolled)
+	}
+	return c, nil
+}
+
+// makeKey loads the device's key, or makes it.
+func (a *Agent) makeKey() (*ecdsa.PrivateKey, error) {
+	key, err := a.loadKey()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	b := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return key, durable.WriteFile(a.path(keyName), b, 0o600)
+}
+
+func (a *Agent) loadKey() (*ecdsa.PrivateKey, error) {
+	path := a.path(keyName)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("device key: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("device key %s can be read by others: chmod 600 it, and enrol anew if others had access", path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("device key: %w", err)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("device key %s is not PEM: remove it and enrol anew", path)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("device key %s: remove it and enrol anew: %w", path, err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("device key %s is a %T, not ECDSA: remove it and enrol anew", path, parsed)
+	}
+	return key, nil
+}

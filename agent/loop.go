@@ -1,0 +1,221 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/direction"
+)
+
+// loop is the daemon: the one goroutine that owns the machine. Others post to it what is to
+// be done there.
+type loop struct {
+	*session
+	up   *uplink // nil without a cloud connection
+	post chan func()
+
+	work     *work                // under way; nil if none
+	next     *direction.Direction // the newest one, if it is not what is under way
+	seen     int64                // version of the newest direction
+	retry    *time.Timer
+	failures int  // of the agent's own files and of the bootloader, in a row
+	paused   bool // until retry fires
+	leave    bool
+	outcome  error
+
+	orphan    error // why there will be no uplink
+	transport string
+	once      sync.Once
+	reached   chan struct{} // closed when the service was reached since the start
+}
+
+// work is a download or a trial, on a goroutine of its own.
+type work struct{ cancel context.CancelCauseFunc }
+
+var errSuperseded = errors.New("superseded")
+
+func newLoop(s *session) *loop {
+	l := &loop{session: s, post: make(chan func()), reached: make(chan struct{}), retry: time.NewTimer(time.Hour)}
+	l.retry.Stop()
+	return l
+}
+
+// run turns until ctx ends or the system is to be rebooted. Nobody is left behind.
+//
+// First what is under way is stopped, then the connection, which so hears of the last event.
+func (l *loop) run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	wait := l.connect(inner)
+	defer wait()
+	defer cancel()
+	defer l.retry.Stop()
+	l.advance(inner)
+	l.tell(l.o.Notify.Ready)
+	alive := l.alive()
+	defer alive.Stop()
+	stopped := ctx.Done()
+	for !l.leave || l.work != nil {
+		select {
+		case <-stopped:
+			stopped = nil
+			l.quit(nil)
+		case do := <-l.post:
+			do()
+		case <-l.retry.C:
+			l.paused = false
+			l.advance(inner)
+		case <-alive.C:
+			l.tell(l.o.Notify.Alive)
+		}
+	}
+	return l.outcome
+}
+
+func (l *loop) alive() *time.Ticker {
+	if l.o.Notify.Every > 0 {
+		return time.NewTicker(l.o.Notify.Every)
+	}
+	t := time.NewTicker(time.Hour)
+	t.Stop()
+	return t
+}
+
+func (l *loop) tell(f func()) {
+	if f != nil {
+		f()
+	}
+}
+
+// quit ends the loop, once what is under way has ended.
+func (l *loop) quit(err error) {
+	l.leave, l.outcome = true, err
+	if l.work != nil {
+		l.work.cancel(context.Canceled)
+	}
+}
+
+// do runs f where the machine belongs, and waits for it. It is for the work alone: the loop
+// turns as long as there is any.
+func (l *loop) do(f func() error) error {
+	result := make(chan error, 1)
+	l.post <- func() { result <- f() }
+	return <-result
+}
+
+// send leaves f to the loop, or drops it when ctx ends.
+func (l *loop) send(ctx context.Context, f func()) {
+	select {
+	case l.post <- f:
+	case <-ctx.Done():
+	}
+}
+
+// start puts run on a goroutine of its own; after gets what it returned, back on the loop.
+func (l *loop) start(ctx context.Context, run func(context.Context) error, after func(error)) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.work = &work{cancel}
+	go func() {
+		err := run(ctx)
+		cancel(nil)
+		l.post <- func() {
+			l.work = nil
+			after(err)
+		}
+	}()
+}
+
+// advance takes every step that can be taken now and starts what then remains. It may be
+// called at any time.
+func (l *loop) advance(ctx context.Context) {
+	if l.work != nil || l.leave {
+		return
+	}
+	s, b, err := l.m.rest()
+	if err != nil {
+		l.stumble(err)
+		return
+	}
+	l.failures = 0
+	switch s {
+	case stay:
+		l.consider(ctx, b)
+		l.settled()
+	case resume:
+		if !l.paused {
+			l.download(ctx, b)
+		}
+	case tell:
+		l.prove(ctx)
+	case probe:
+		l.try(ctx, b)
+	case reboot, retreat:
+		l.askReboot(b)
+	case hold:
+		l.trouble(refuse(Busy, "slot %q runs and slot %q is committed: reboot to return to it, or keep what runs with fairlead-agent commit", b.Running, b.Committed))
+	}
+	l.report(b)
+}
+
+// settled: there may be nothing more to do.
+func (l *loop) settled() {
+	if l.work != nil || l.m.state.busy() {
+		return
+	}
+	if l.orphan != nil {
+		l.quit(l.orphan)
+	}
+	if len(l.m.unsent) > 0 {
+		l.pause(l.o.Retry.wait(1, l.o.Rand))
+	}
+}
+
+// stumble: the agent's own files or the bootloader failed. What runs goes on; everything is
+// tried again later.
+func (l *loop) stumble(err error) {
+	l.failures++
+	l.trouble(err)
+	l.pause(l.o.Retry.wait(l.failures, l.o.Rand))
+}
+
+// pause lets time pass before the next try.
+func (l *loop) pause(d time.Duration) {
+	l.paused = true
+	l.retry.Reset(d)
+}
+
+// trouble tells what is in the way.
+func (l *loop) trouble(err error) {
+	text := wire.Text(err.Error())
+	if l.m.state.LastError == text {
+		return
+	}
+	l.o.Log.Error("trouble", "reason", ReasonOf(err), "error", err)
+	l.m.state.LastError = text // kept with the next transition; not worth a write of its own
+}
+
+// askReboot leaves the loop for a reboot.
+func (l *loop) askReboot(b boot.State) {
+	again, err := l.m.ask(l.isReached())
+	if err != nil {
+		l.stumble(err)
+		return
+	}
+	if !again {
+		l.trouble(refuse(BootFailed, "slot %s is given up, and the reboot out of it was asked for %d times and did not come: reboot by hand", b.Running, maxAsked))
+		return
+	}
+	l.quit(ErrReboot)
+}
+
+func (l *loop) isReached() bool {
+	select {
+	case <-l.reached:
+		return true
+	default:
+		return false
+	}
+}

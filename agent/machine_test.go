@@ -1,0 +1,379 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware"
+)
+
+// fault is what happens to one durable act of the device: an act on the state folder, the
+// outbox or the bootloader.
+type fault string
+
+const (
+	lost     fault = "lost"      // it is not done, and says so
+	lied     fault = "lied"      // it is done, and says that it is not
+	cutHere  fault = "cut"       // the power goes before it
+	cutAfter fault = "cut-after" // the power goes after it
+)
+
+// powerCut is what a cut panics with.
+type powerCut struct{}
+
+var errFault = errors.New("input/output error (test)")
+
+// world is what survives a power cut: the state folder, the outbox, the bootloader.
+type world struct {
+	files map[string][]byte
+	epoch string
+	seq   int64
+	sent  []wire.Event
+	boots boot.State
+	tries int
+
+	faults map[int]fault // by act, counted from 1
+	acts   []string      // so far
+}
+
+func newWorld() *world {
+	return &world{files: map[string][]byte{}, epoch: "e1", tries: 1,
+		boots: boot.State{Running: boot.A, Committed: boot.A, A: boot.SlotState{Bootable: true}}}
+}
+
+// act is every durable act.
+func (w *world) act(name string, do func()) error {
+	w.acts = append(w.acts, name)
+	f := w.faults[len(w.acts)]
+	switch f {
+	case cutHere:
+		panic(powerCut{})
+	case lost:
+		return errFault
+	}
+	do()
+	switch f {
+	case cutAfter:
+		panic(powerCut{})
+	case lied:
+		return errFault
+	}
+	return nil
+}
+
+func (w *world) Load(name string) ([]byte, error) {
+	b, ok := w.files[name]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return b, nil
+}
+
+func (w *world) Save(name string, data []byte) error {
+	return w.act("save "+name, func() { w.files[name] = slices.Clone(data) })
+}
+
+func (w *world) Append(e wire.Event) (wire.Event, error) {
+	err := w.act("append "+string(e.State), func() {
+		w.seq++
+		e.Epoch, e.Seq = w.epoch, w.seq
+		w.sent = append(w.sent, e)
+	})
+	return e, err
+}
+
+func (w *world) Position() (string, int64) { return w.epoch, w.seq }
+
+func (w *world) State() (boot.State, error) { return w.boots, nil }
+
+func (w *world) slot(s boot.Slot) *boot.SlotState {
+	if s == boot.A {
+		return &w.boots.A
+	}
+	return &w.boots.B
+}
+
+func (w *world) Forbid(s boot.Slot) error {
+	if s == w.boots.Committed || s == w.boots.Running {
+		return boot.ErrInUse
+	}
+	return w.act("forbid", func() {
+		if s == w.boots.Trial {
+			w.boots.Trial, w.boots.TriesLeft = "", 0
+		}
+		*w.slot(s) = boot.SlotState{}
+	})
+}
+
+func (w *world) Try(s boot.Slot) error {
+	if s == w.boots.Committed {
+		return boot.ErrInUse
+	}
+	return w.act("try", func() {
+		*w.slot(s) = boot.SlotState{Bootable: true}
+		w.boots.Trial, w.boots.TriesLeft = s, w.tries
+	})
+}
+
+func (w *world) Commit(s boot.Slot) error {
+	if !w.slot(s).Bootable && s != w.boots.Running {
+		return boot.ErrUnproven
+	}
+	return w.act("commit", func() {
+		*w.slot(s) = boot.SlotState{Bootable: true}
+		w.boots.Committed, w.boots.Trial, w.boots.TriesLeft = s, "", 0
+	})
+}
+
+func (w *world) Cancel() error {
+	return w.act("cancel", func() { w.endTrial(false) })
+}
+
+func (w *world) endTrial(failed bool) {
+	if t := w.boots.Trial; t != "" {
+		*w.slot(t) = boot.SlotState{Failed: failed}
+	}
+	w.boots.Trial, w.boots.TriesLeft = "", 0
+}
+
+// start plays the bootloader.
+func (w *world) start() {
+	switch {
+	case w.boots.Trial != "" && w.boots.TriesLeft > 0:
+		w.boots.TriesLeft--
+		w.boots.Running = w.boots.Trial
+	default:
+		w.endTrial(w.boots.Trial != "")
+		w.boots.Running = w.boots.Committed
+	}
+}
+
+func (w *world) machine(t *testing.T) *machine {
+	m := &machine{
+		files: w, boot: w, out: w, now: func() time.Time { return time.Unix(1_800_000_000, 0).UTC() },
+		log: slog.New(slog.DiscardHandler), native: Release{Product: "base", Version: "1.0.0", Counter: 1},
+	}
+	return m
+}
+
+var release = Release{Product: "base", Version: "1.1.0", Counter: 2, Image: firmware.Blob{Length: 1, SHA256: firmware.Sum([]byte{1})}, Update: "u1"}
+
+// life is a device without a network: what the loop does, in order, until it is at rest.
+type life struct {
+	w      *world
+	good   bool // the release passes its checks
+	rounds int
+}
+
+// boot runs the agent once, from its start to a reboot, a rest, or a power cut. It returns
+// whether it came to rest.
+func (l *life) boot(t *testing.T) (rest bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			if _, cut := p.(powerCut); !cut {
+				panic(p)
+			}
+			l.w.start()
+		}
+	}()
+	m := l.w.machine(t)
+	if err := m.open(); err != nil {
+		return false
+	}
+	for range 20 {
+		s, _, err := m.rest()
+		if err != nil {
+			continue // the loop waits, and tries again
+		}
+		switch again, err := l.step(m, s); {
+		case err != nil || again:
+		case s == stay && m.state.ended("u1") && len(m.unsent) == 0:
+			return true
+		case s == stay:
+			continue // the outbox is offered its event again
+		case s == hold:
+			t.Fatalf("hold: %+v\n%+v", m.state, l.w.boots)
+		default:
+			l.w.start()
+			return false
+		}
+	}
+	t.Fatalf("no end in sight: %+v\n%+v", m.state, l.w.boots)
+	return false
+}
+
+// step is what the loop does for s. again is false for a reboot and at the end.
+func (l *life) step(m *machine, s step) (again bool, err error) {
+	switch s {
+	case stay:
+		if m.state.ended("u1") {
+			return false, nil
+		}
+		return true, m.begin(update{ID: "u1", Product: "base", From: "1.0.0", To: "1.1.0"})
+	case resume:
+		return true, inOrder(m.attempt, func() error { return m.chosen(release, boot.B) }, m.verifying, m.verified)
+	case tell:
+		m.proven = true
+		return true, nil
+	case probe:
+		return true, l.try(m)
+	case reboot, retreat:
+		asked, err := m.ask(true)
+		return err != nil || !asked, err
+	}
+	return false, nil
+}
+
+func inOrder(acts ...func() error) error {
+	for _, act := range acts {
+		if err := act(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *life) try(m *machine) error {
+	if err := m.startTrial(); err != nil {
+		return err
+	}
+	if m.state.Update.Reason != "" {
+		return nil
+	}
+	if l.good {
+		return m.commit()
+	}
+	return m.condemn(Health, "hook 10-net: exit status 1")
+}
+
+// run lives until rest.
+func (l *life) run(t *testing.T) {
+	for l.rounds = 1; l.rounds < 12; l.rounds++ {
+		if l.boot(t) {
+			return
+		}
+	}
+	t.Fatalf("no rest after %d boots: %v", l.rounds, l.w.boots)
+}
+
+// TestEveryFault strikes every durable act of an update with every fault, and looks at where
+// the device comes to rest.
+func TestEveryFault(t *testing.T) {
+	for _, good := range []bool{true, false} {
+		for _, tries := range []int{1, 3} {
+			clean := live(t, good, tries, nil)
+			checkRest(t, clean.w, good)
+			for at := range clean.w.acts {
+				for _, f := range []fault{lost, lied, cutHere, cutAfter} {
+					t.Run(fmt.Sprintf("good=%v/tries=%d/%02d %s/%s", good, tries, at+1, clean.w.acts[at], f), func(t *testing.T) {
+						l := live(t, good, tries, map[int]fault{at + 1: f})
+						checkRest(t, l.w, good)
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestEveryTwoCuts cuts the power twice: also in the middle of the recovery from a cut.
+func TestEveryTwoCuts(t *testing.T) {
+	for _, good := range []bool{true, false} {
+		first := len(live(t, good, 1, nil).w.acts)
+		for at := 1; at <= first; at++ {
+			for _, f := range []fault{cutHere, cutAfter} {
+				second := len(live(t, good, 1, map[int]fault{at: f}).w.acts)
+				for again := at + 1; again <= second; again++ {
+					for _, g := range []fault{cutHere, cutAfter} {
+						l := live(t, good, 1, map[int]fault{at: f, again: g})
+						if checkRest(t, l.w, good); t.Failed() {
+							t.Fatalf("good=%v, %s at %d, %s at %d: %v", good, f, at, g, again, l.w.acts)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func live(t *testing.T, good bool, tries int, faults map[int]fault) *life {
+	t.Helper()
+	l := &life{w: newWorld(), good: good}
+	l.w.tries, l.w.faults = tries, faults
+	l.run(t)
+	for at := range faults {
+		if len(l.w.acts) < at {
+			t.Fatalf("the fault at act %d never struck", at)
+		}
+	}
+	return l
+}
+
+// checkRest: the device rests on a slot that is committed and verified, says what happened
+// exactly once, and its floor tells the truth.
+func checkRest(t *testing.T, w *world, good bool) {
+	t.Helper()
+	m := w.machine(t)
+	if err := m.open(); err != nil {
+		t.Fatal(err)
+	}
+	if w.boots.Running != w.boots.Committed || w.boots.Trial != "" {
+		t.Errorf("not at rest: %+v", w.boots)
+	}
+	seen := map[wire.State]int{}
+	for _, e := range w.sent {
+		if e.Update != "u1" {
+			t.Errorf("event of update %q", e.Update)
+		}
+		seen[e.State]++
+	}
+	for s, n := range seen {
+		if n != 1 && !w.lied() { // an append that lied is repeated: at least once is promised then
+			t.Errorf("%d events %s: %v", n, s, w.sent)
+		}
+	}
+	end := w.sent[len(w.sent)-1]
+	if m.state.State != end.State || !end.State.Final() {
+		t.Errorf("state %s, last event %s", m.state.State, end.State)
+	}
+	switch {
+	case end.State == wire.Committed:
+		if !good || w.boots.Running != boot.B || m.floor() != 2 || m.record.Counter != 2 || m.record.Slots[boot.B] != release {
+			t.Errorf("committed: %+v, record %+v", w.boots, m.record)
+		}
+	case end.State == wire.RolledBack && good:
+		// Only a power cut in the trial, or an act of the trial that failed, may cost a good release.
+		if len(w.faults) == 0 || w.boots.Running != boot.A || m.floor() != 1 {
+			t.Errorf("a good release was rolled back: %v", end)
+		}
+	case end.State == wire.RolledBack:
+		if w.boots.Running != boot.A || m.floor() != 1 {
+			t.Errorf("rolled back: %+v, floor %d", w.boots, m.floor())
+		}
+		if len(w.faults) == 0 && (end.Reason != string(Health) || !strings.Contains(end.Detail, "10-net")) {
+			t.Errorf("no reason of the hook: %v", end)
+		}
+	default:
+		t.Errorf("ended as %s: %v", end.State, end)
+	}
+	if len(w.faults) == 0 && len(seen) != 6-1 {
+		t.Errorf("transitions: %v", slices.Sorted(maps.Keys(seen)))
+	}
+}
+
+func (w *world) lied() bool {
+	for _, f := range w.faults {
+		if f == lied {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/health"
+	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/direction"
+)
+
+// connected: the uplink is open. current is the direction that was accepted last.
+func (l *loop) connected(ctx context.Context, u *uplink, current *direction.Direction) {
+	l.up = u
+	if current != nil && l.seen == 0 {
+		l.seen = current.Version
+		if l.next == nil && l.now().Before(current.Expires) {
+			l.next = current
+		}
+	}
+	l.advance(ctx)
+}
+
+// orphaned: nobody knows this device. What is under way goes on; then the agent ends.
+func (l *loop) orphaned(ctx context.Context, err error) {
+	l.trouble(err)
+	l.orphan = err
+	l.advance(ctx)
+}
+
+// heard takes commands and the state of the connection.
+func (l *loop) heard(up *uplink, cmds []wire.Cmd, transport *string) {
+	if transport != nil {
+		l.transport = *transport
+		l.status()
+		if *transport != "" {
+			l.once.Do(func() { close(l.reached) })
+		}
+	}
+	for _, c := range cmds {
+		l.obey(up, c)
+	}
+}
+
+// obey does what a command asks for, and answers.
+func (l *loop) obey(up *uplink, c wire.Cmd) {
+	r := wire.Reply{Schema: wire.Schema, ID: c.ID, OK: true}
+	switch c.Name {
+	case wire.CmdPing:
+	case wire.CmdReportNow:
+		if b, err := l.boot.State(); err == nil {
+			l.report(b)
+		}
+	case wire.CmdCheck:
+		up.link.Poll()
+	default:
+		r.OK, r.Detail = false, fmt.Sprintf("command %.40q is not known to agent %s", c.Name, l.o.Version)
+	}
+	up.link.Reply(r)
+}
+
+// check asks whether the service is reached, as it was before the update.
+func (l *loop) check() health.Check {
+	return health.Check{Name: "service", Run: func(ctx context.Context) error {
+		select {
+		case <-l.reached:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("%s was reached before the update and is not now: %w", l.cfg.Service, context.Cause(ctx))
+		}
+	}}
+}
+
+// report tells the service what this device is.
+func (l *loop) report(b boot.State) {
+	l.status()
+	if l.up == nil {
+		return
+	}
+	s, m := l.m.state, l.m
+	runs := m.holds(b.Running, b.Running)
+	r := wire.Reported{
+		Schema: wire.Schema, Time: l.now(), BootID: l.o.BootID, Agent: l.o.Version,
+		Product: l.cfg.Product, Hardware: l.cfg.Hardware, Serial: l.cfg.Serial, MAC: l.cfg.MAC,
+		Version: runs.Version, Counter: m.floor(), Slot: string(b.Running), State: s.State, Update: s.Update.ID,
+		Direction: l.seen, LastError: s.LastError,
+	}
+	for _, slot := range []boot.Slot{boot.A, boot.B} {
+		r.Slots = append(r.Slots, wire.SlotStatus{
+			Name: string(slot), Version: m.holds(slot, b.Running).Version, State: slotState(b, slot),
+		})
+	}
+	l.up.link.Report(r)
+}
+
+// slotState is one word for a slot.
+func slotState(b boot.State, s boot.Slot) string {
+	switch {
+	case s == b.Trial:
+		return "trial"
+	case s == b.Running:
+		return "active"
+	case b.Of(s).Bootable:
+		return "good"
+	case b.Of(s).Failed:
+		return "bad"
+	}
+	return "empty"
+}
+
+// status is one line for people.
+func (l *loop) status() {
+	if l.o.Notify.Status == nil {
+		return
+	}
+	s := l.m.state
+	line := string(s.State)
+	if s.busy() {
+		line = fmt.Sprintf("%s %s %s", s.State, s.Update.Product, s.Update.To)
+	}
+	if l.transport != "" {
+		line += ", connected by " + l.transport
+	}
+	if s.LastError != "" {
+		line += ", last trouble: " + s.LastError
+	}
+	l.o.Notify.Status(line)
+}
+
+// progress passes the progress of update id on.
+func (l *loop) progress(id string) func(install.Progress) {
+	began := time.Now()
+	up := l.up
+	return func(p install.Progress) {
+		if l.o.Progress != nil {
+			l.o.Progress(p)
+		}
+		if up == nil {
+			return
+		}
+		w := wire.Progress{Schema: wire.Schema, Update: id, State: wire.Downloading, Done: p.Done, Total: p.Total}
+		if p.Phase == install.PhaseVerify {
+			w.State = wire.Installing
+		}
+		if seconds := time.Since(began).Seconds(); seconds > 0 {
+			w.Rate = int64(float64(p.Done) / seconds)
+		}
+		up.link.Progress(w)
+	}
+}

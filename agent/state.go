@@ -1,0 +1,202 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/durable"
+	"github.com/fairlead/fairlead/firmware/strictjson"
+)
+
+const (
+	stateName  = "state"
+	recordName = "record"
+	schema     = 1
+	maxEnded   = 32 // update names remembered after their end
+)
+
+// state is the file "state": where the update stands. Unknown members are ignored, so that
+// an older agent, back after a rollback, reads what a newer one left.
+type state struct {
+	Schema int        `json:"schema"`
+	State  wire.State `json:"state"`
+	Since  time.Time  `json:"since"` // by the device's trusted clock
+	Update update     `json:"update"`
+	// Mark is where in the outbox the event of this state goes. It is compared at a
+	// start: an outbox that has passed it holds the event already.
+	Mark mark `json:"mark"`
+	// Ended are updates that are over, the newest last. None is begun again.
+	Ended []string `json:"ended,omitempty"`
+	// Floor is the release counter that record holds as well.
+	Floor     int64  `json:"floor"`
+	LastError string `json:"last_error,omitempty"`
+}
+
+type mark struct {
+	Epoch string `json:"epoch"`
+	Seq   int64  `json:"seq"`
+}
+
+// update is one attempt at one release.
+type update struct {
+	ID      string `json:"id"`
+	Local   bool   `json:"local,omitempty"` // wished for at the command line, not by the director
+	Product string `json:"product"`
+	From    string `json:"from"`
+	To      string `json:"to"`
+	// Hardware is what the director took the device for.
+	Hardware string    `json:"hardware,omitempty"`
+	Target   target    `json:"target"`
+	Expires  time.Time `json:"expires,omitzero"` // of the direction
+	Began    time.Time `json:"began"`
+
+	// Slot and Release are known once the policy has agreed.
+	Slot    boot.Slot `json:"slot,omitempty"`
+	Release Release   `json:"release,omitzero"`
+
+	Attempts int   `json:"attempts,omitempty"` // in a row, without progress
+	Fetched  int64 `json:"fetched,omitempty"`
+	Written  int64 `json:"written,omitempty"`
+
+	Reached bool `json:"reached,omitempty"` // the service was reached before the reboot
+	Tried   bool `json:"tried,omitempty"`   // the bootloader was told
+	Asked   int  `json:"asked,omitempty"`   // reboots asked for
+	Starts  int  `json:"starts,omitempty"`  // of the agent within the trial
+
+	Reason Reason `json:"reason,omitempty"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// target is direction.Target with names of its own for the file.
+type target struct {
+	Path    string          `json:"path"`
+	Length  int64           `json:"length"`
+	SHA256  firmware.Digest `json:"sha256"`
+	Counter int64           `json:"counter"`
+}
+
+// Release is what a slot holds.
+type Release struct {
+	Product string        `json:"product,omitempty"`
+	Version string        `json:"version"`
+	Counter int64         `json:"counter"`
+	Image   firmware.Blob `json:"image"`
+	Update  string        `json:"update,omitempty"` // that brought it
+}
+
+// record is the file "record": what outlives the state file.
+type record struct {
+	Schema int `json:"schema"`
+	// Counter is the highest release counter ever committed. It never falls.
+	Counter int64 `json:"counter"`
+	// Slots are what is known of the slots; a slot that is being written is not in it.
+	Slots map[boot.Slot]Release `json:"slots"`
+}
+
+// busy says whether an update is under way.
+func (s state) busy() bool { return s.State != wire.Idle && !s.State.Final() }
+
+func (s state) ended(id string) bool { return slices.Contains(s.Ended, id) }
+
+// end remembers that the update is over.
+func (s *state) end() {
+	if s.Update.ID != "" && !s.ended(s.Update.ID) {
+		s.Ended = append(s.Ended, s.Update.ID)
+		s.Ended = s.Ended[max(0, len(s.Ended)-maxEnded):]
+	}
+}
+
+// files keeps small things through a power cut.
+type files interface {
+	// Load returns what was saved last; fs.ErrNotExist if nothing was, and
+	// durable.ErrCorrupt if nobody can read it any more.
+	Load(name string) ([]byte, error)
+	// Save is durable when it returns nil. After an error the old or the new holds.
+	Save(name string, data []byte) error
+}
+
+// folder is the files of a device: two copies of each.
+type folder string
+
+func (f folder) Load(name string) ([]byte, error)    { return durable.LoadPair(string(f), name) }
+func (f folder) Save(name string, data []byte) error { return durable.SavePair(string(f), name, data) }
+
+// lostError: a file is there and says nothing.
+type lostError struct {
+	name string
+	err  error
+}
+
+func (e *lostError) Error() string { return fmt.Sprintf("the agent's %s is lost: %v", e.name, e.err) }
+func (e *lostError) Unwrap() error { return e.err }
+
+// load reads a file into v. found is false for a file that is not there and for one that
+// nobody can read, which is the same to a device that has to go on; the error tells them
+// apart.
+func load(f files, name string, v any) (found bool, err error) {
+	b, err := f.Load(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if errors.Is(err, durable.ErrCorrupt) {
+		return false, &lostError{name, err}
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := strictjson.Decode(b, strictjson.Options{AllowNull: true}, v); err != nil {
+		return false, &lostError{name, err}
+	}
+	return true, nil
+}
+
+func loadState(f files) (state, error) {
+	var s state
+	found, err := load(f, stateName, &s)
+	if found && (s.Schema < 1 || !s.State.Valid()) {
+		found, err = false, &lostError{stateName, fmt.Errorf("schema %d, state %.40q", s.Schema, s.State)}
+	}
+	if !found {
+		s = state{Schema: schema, State: wire.Idle}
+	}
+	return s, err
+}
+
+func loadRecord(f files) (record, error) {
+	var r record
+	found, err := load(f, recordName, &r)
+	if !found {
+		r = record{Schema: schema}
+	}
+	if r.Slots == nil {
+		r.Slots = map[boot.Slot]Release{}
+	}
+	return r, err
+}
+
+func saveState(f files, s state) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return f.Save(stateName, b)
+}
+
+// saveRecord saves twice: were only one copy new, its rot would bring the lower floor back.
+func saveRecord(f files, r record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := f.Save(recordName, b); err != nil {
+		return err
+	}
+	return f.Save(recordName, b)
+}
