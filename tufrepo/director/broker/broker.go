@@ -1,0 +1,286 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/director"
+)
+
+// Backend is the director as the broker needs it.
+type Backend interface {
+	// Message takes one message and returns after it is stored for good.
+	Message(ctx context.Context, id director.Identity, leaf string, payload []byte) error
+	// Direction returns the newest direction of a device and its version.
+	Direction(ctx context.Context, device string) (raw []byte, version int64, err error)
+	// Connected notes that a device's connection has begun or ended.
+	Connected(ctx context.Context, id director.Identity, online bool) error
+}
+
+// Config says how a broker behaves. Zero durations mean the defaults.
+type Config struct {
+	Backend Backend
+	Log     *slog.Logger
+	// MaxClients bounds the connections; zero means 100 000.
+	MaxClients int
+	// ConnectTimeout is how long a connection may take to its CONNECT: 10 s.
+	ConnectTimeout time.Duration
+	// AckTimeout is how long a device may take to acknowledge a direction before its
+	// connection is ended, so that it connects again and gets the newest: 2 min.
+	AckTimeout time.Duration
+}
+
+const (
+	// maxPacket leaves room for topic and properties around the largest payload.
+	maxPacket = wire.MaxPayload + 8<<10
+	// maxKeepAlive in seconds is what a device that asks for more, or for none, is given.
+	maxKeepAlive   = 900
+	writeTimeout   = 10 * time.Second
+	backendTimeout = 10 * time.Second
+	listener       = "fairlead"
+)
+
+// Broker serves connections that somebody else has accepted.
+type Broker struct {
+	Config
+	mqtt   *mqtt.Server
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	stats  Stats
+
+	mu       sync.Mutex
+	closed   bool
+	open     map[*session]bool   // every connection, also before its CONNECT
+	sessions map[string]*session // by device
+	wg       sync.WaitGroup      // connections and deliveries
+}
+
+// Stats count since the start.
+type Stats struct {
+	Received, Rejected, Delivered, Acknowledged, Panics, Takeovers atomic.Int64
+}
+
+// New starts a broker. End it with Close.
+func New(c Config) (*Broker, error) {
+	if c.MaxClients == 0 {
+		c.MaxClients = 100_000
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 10 * time.Second
+	}
+	if c.AckTimeout == 0 {
+		c.AckTimeout = 2 * time.Minute
+	}
+	b := &Broker{Config: c, sessions: map[string]*session{}, open: map[*session]bool{}}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.mqtt = mqtt.New(&mqtt.Options{
+		Capabilities: b.capabilities(),
+		// The engine logs whole packets of strangers; what matters is logged here.
+		Logger:                 slog.New(slog.DiscardHandler),
+		SysTopicResendInterval: 3600,
+	})
+	if err := b.mqtt.AddHook(&hook{b: b}, nil); err != nil {
+		return nil, fmt.Errorf("starting the broker: %w", err)
+	}
+	if err := b.mqtt.Serve(); err != nil {
+		return nil, fmt.Errorf("starting the broker: %w", err)
+	}
+	return b, nil
+}
+
+func (b *Broker) capabilities() *mqtt.Capabilities {
+	c := mqtt.NewDefaultServerCapabilities()
+	c.MaximumClients = int64(b.MaxClients)
+	c.MaximumMessageExpiryInterval = 0
+	c.MaximumSessionExpiryInterval = 0
+	c.MaximumClientWritesPending = 1 // unused: deliveries are written directly
+	c.MaximumPacketSize = maxPacket
+	c.ReceiveMaximum = 64
+	c.MaximumInflight = 64
+	c.TopicAliasMaximum = 0
+	c.SharedSubAvailable = 0
+	c.WildcardSubAvailable = 0
+	c.SubIDAvailable = 0
+	c.MaximumQos = 1
+	c.MinimumProtocolVersion = 5
+	c.Compatibilities.NoInheritedPropertiesOnAck = true
+	return c
+}
+
+// Stats returns the counters.
+func (b *Broker) Stats() *Stats { return &b.stats }
+
+// Connections is the number of devices connected.
+func (b *Broker) Connections() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.sessions)
+}
+
+// ErrClosed: the broker takes no more connections.
+var ErrClosed = errors.New("the broker is closed")
+
+// Serve speaks MQTT on c, on which a device has proved to be id, until the connection
+// ends, and closes it. Nothing that comes over it can panic out of here.
+func (b *Broker) Serve(c net.Conn, id director.Identity) (err error) {
+	s := &session{b: b, id: id}
+	s.conn = &conn{Conn: c, session: s}
+	if !b.begin(s) {
+		return errors.Join(ErrClosed, c.Close())
+	}
+	defer b.wg.Done()
+	defer s.conn.Close()
+	defer b.leave(s)
+	defer func() {
+		if p := recover(); p != nil {
+			b.stats.Panics.Add(1)
+			b.Log.Error("broken packet ended the connection", "device", id.Device, "remote", c.RemoteAddr().String(), "panic", p)
+			b.forget(s)
+			err = fmt.Errorf("broken packet: %v", p)
+		}
+	}()
+	if err := c.SetDeadline(time.Now().Add(b.ConnectTimeout)); err != nil {
+		return err
+	}
+	return b.mqtt.EstablishConnection(listener, s.conn)
+}
+
+// begin counts something that Close waits for: a connection, or a delivery on one.
+func (b *Broker) begin(s *session) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.open[s] = true
+	b.wg.Add(1)
+	return true
+}
+
+// forget removes what the engine could not because it panicked.
+func (b *Broker) forget(s *session) {
+	cl := s.client()
+	if cl == nil {
+		return
+	}
+	cl.Stop(packets.ErrMalformedPacket)
+	if now, ok := b.mqtt.Clients.Get(cl.ID); ok && now == cl {
+		b.mqtt.UnsubscribeClient(cl)
+		b.mqtt.Clients.Delete(cl.ID)
+	}
+}
+
+// enter makes s the device's session. One that was there is ended first, so that nothing
+// of it is inherited.
+func (b *Broker) enter(s *session, cl *mqtt.Client) {
+	b.mu.Lock()
+	old := b.sessions[s.id.Device]
+	b.sessions[s.id.Device] = s
+	b.mu.Unlock()
+	s.setClient(cl)
+	if old == nil {
+		return
+	}
+	b.stats.Takeovers.Add(1)
+	b.Log.Warn("a second connection has taken over; often means a copied identity", "device", s.id.Device,
+		"old", old.conn.RemoteAddr().String(), "new", s.conn.RemoteAddr().String())
+	if was := old.client(); was != nil {
+		_ = b.mqtt.DisconnectClient(was, packets.ErrSessionTakenOver)
+		was.ClearInflights()
+		b.mqtt.UnsubscribeClient(was)
+	}
+}
+
+// leave ends s, and the device's presence unless another session has taken over.
+func (b *Broker) leave(s *session) {
+	s.end()
+	b.mu.Lock()
+	delete(b.open, s)
+	current := b.sessions[s.id.Device] == s
+	if current {
+		delete(b.sessions, s.id.Device)
+	}
+	b.mu.Unlock()
+	if current {
+		b.tell(s.id, false)
+	}
+}
+
+// tell notes the presence of a device; it is a hint, so failure is only logged.
+func (b *Broker) tell(id director.Identity, online bool) {
+	// Not b.ctx: the last words of a closing broker count.
+	ctx, cancel := context.WithTimeout(context.Background(), backendTimeout)
+	defer cancel()
+	if err := b.Backend.Connected(ctx, id, online); err != nil {
+		b.Log.Warn("presence is not stored", "device", id.Device, "online", online, "error", err)
+	}
+}
+
+// Push sends a device its newest direction if it is connected. It does not block.
+func (b *Broker) Push(device string) {
+	b.mu.Lock()
+	s := b.sessions[device]
+	b.mu.Unlock()
+	if s != nil {
+		s.push()
+	}
+}
+
+// Kick ends the connection of a device, whose identity was withdrawn.
+func (b *Broker) Kick(device string) {
+	b.mu.Lock()
+	s := b.sessions[device]
+	b.mu.Unlock()
+	if s != nil {
+		s.disconnect(packets.ErrNotAuthorized)
+	}
+}
+
+// Drain takes no new connections and ends those there are, evenly spread over a time, so
+// that they do not all come back at once. It returns early when ctx ends.
+func (b *Broker) Drain(ctx context.Context, over time.Duration) {
+	all := b.shut()
+	if len(all) == 0 {
+		return
+	}
+	tick := time.NewTicker(max(over/time.Duration(len(all)), time.Microsecond))
+	defer tick.Stop()
+	for _, s := range all {
+		s.disconnect(packets.ErrServerShuttingDown)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// shut closes the door and returns who is inside.
+func (b *Broker) shut() []*session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return slices.Collect(maps.Keys(b.open))
+}
+
+// Close ends every connection and waits for what they have begun.
+func (b *Broker) Close() error {
+	for _, s := range b.shut() {
+		s.disconnect(packets.ErrServerShuttingDown)
+	}
+	b.cancel()
+	b.wg.Wait()
+	return b.mqtt.Close()
+}
