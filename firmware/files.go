@@ -56,27 +56,40 @@ func openImage(path, artifactPath string) (*imageFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
 	}
-	info, err := f.Stat()
+	image, err := examine(f, artifactPath)
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("open image: %w", err)
+		return nil, fmt.Errorf("open image %s: %w", path, err)
 	}
-	device := info.Mode().Type() == fs.ModeDevice
-	if !info.Mode().IsRegular() && !device {
-		f.Close()
-		return nil, fmt.Errorf("open image: %s is neither a file nor a block device", path)
+	return image, nil
+}
+
+func examine(f *os.File, artifactPath string) (*imageFile, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
-	if there, err := os.Stat(artifactPath); err == nil && os.SameFile(info, there) {
-		f.Close()
-		return nil, fmt.Errorf("open image: %s would be overwritten by its own artifact", path)
+	if t := info.Mode().Type(); t != 0 && t != fs.ModeDevice {
+		return nil, errors.New("it is neither a file nor a block device")
+	}
+	if err := refuseSame(info, artifactPath); err != nil {
+		return nil, err
 	}
 	// Unlike Stat, Seek knows the size of a block device.
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("find size of image: %w", err)
+		return nil, fmt.Errorf("find its size: %w", err)
 	}
 	return &imageFile{File: f, info: info, size: size}, nil
+}
+
+// refuseSame keeps an output from taking the place of its own input.
+func refuseSame(input fs.FileInfo, outputPath string) error {
+	there, err := os.Stat(outputPath)
+	if err == nil && os.SameFile(input, there) {
+		return errors.New("it is also the output; choose another name for that")
+	}
+	return nil
 }
 
 // nextData is the first offset, not below offset, that is not in a hole. Where
@@ -130,7 +143,7 @@ func DecodeFile(ctx context.Context, artifactPath, imagePath string, progress fu
 		return fmt.Errorf("open artifact: %w", err)
 	}
 	defer in.Close()
-	head, err := readWholeHead(in)
+	head, err := readWholeHead(in, imagePath)
 	if err != nil {
 		return fmt.Errorf("%s: %w", artifactPath, err)
 	}
@@ -150,17 +163,20 @@ func DecodeFile(ctx context.Context, artifactPath, imagePath string, progress fu
 
 // readWholeHead reads the head of an artifact that must be of the length that
 // the head says.
-func readWholeHead(f *os.File) (*Head, error) {
+func readWholeHead(f *os.File, imagePath string) (*Head, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseSame(info, imagePath); err != nil {
+		return nil, err
+	}
 	head, err := ReadHead(f)
 	if err != nil {
 		return nil, err
 	}
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, fmt.Errorf("find size of artifact: %w", err)
-	}
-	if size != head.ArtifactLength() {
-		return nil, corrupt("%d bytes long, its header says %d", size, head.ArtifactLength())
+	if info.Size() != head.ArtifactLength() {
+		return nil, corrupt("%d bytes long, its header says %d", info.Size(), head.ArtifactLength())
 	}
 	return head, nil
 }
