@@ -137,46 +137,61 @@ func (f *File) repair(s Slot) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if running, _ := f.running(); s != lostState(running).Running {
-		return fmt.Errorf("committing slot %s: %w, and slot %s is not what runs", s, ErrLost, s)
+		return fmt.Errorf("committing slot %q: %w, and it is not the slot that runs", s, ErrLost)
 	}
 	if err := f.save(firstRecord(s)); err != nil {
-		return fmt.Errorf("committing slot %s: %w", s, err)
+		return fmt.Errorf("committing slot %q: %w", s, err)
 	}
 	return f.note(s, whyCommitted)
 }
 
 // Cancel implements Bootloader.
 func (f *File) Cancel() error {
-	err := f.change("cancelling the trial of", "", func(r *record, _ Slot) error {
+	err := f.edit(func(r *record, _ Slot) error {
 		r.endTrial(false)
 		return nil
 	})
 	if errors.Is(err, ErrLost) {
 		return nil // a state that nobody can read asks for no trial
 	}
-	return err
-}
-
-// change loads, edits and saves. It saves also when nothing changed: an earlier call may have failed after its bytes
-// became visible and before they were durable.
-func (f *File) change(doing string, s Slot, edit func(r *record, running Slot) error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if s != "" && !s.Valid() {
-		return fmt.Errorf("%s slot %q: no such slot, want a or b", doing, s)
-	}
-	running, _ := f.running()
-	r, err := f.load()
-	if err == nil {
-		err = edit(&r, running)
-	}
-	if err == nil {
-		err = f.save(r)
-	}
 	if err != nil {
-		return fmt.Errorf("%s slot %s: %w", doing, s, err)
+		return fmt.Errorf("cancelling the trial: %w", err)
 	}
 	return nil
+}
+
+// change edits what the state says of a slot.
+func (f *File) change(doing string, s Slot, edit func(r *record, running Slot) error) error {
+	err := fmt.Errorf("no such slot, want %s or %s", A, B)
+	if s.Valid() {
+		err = f.edit(edit)
+	}
+	if err != nil {
+		return fmt.Errorf("%s slot %q: %w", doing, s, err)
+	}
+	return nil
+}
+
+// edit loads, edits and saves. It saves also when nothing changed: an earlier call may have failed after its bytes
+// became visible and before they were durable.
+func (f *File) edit(edit func(r *record, running Slot) error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, err := f.load()
+	if err != nil {
+		return err
+	}
+	running, why := f.running()
+	if running == "" {
+		running, why = r.Committed, whyCommitted // nothing was ever booted through this folder
+	}
+	if err := edit(&r, running); err != nil {
+		return err
+	}
+	if err := f.save(r); err != nil {
+		return err
+	}
+	return f.note(running, why)
 }
 
 // load returns the stored state; the first state for a folder that was never used; ErrLost if there was one.
