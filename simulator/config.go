@@ -112,8 +112,8 @@ func (c *Config) agentConfig(i int, dir string) (agent.Config, error) {
 		Service: c.Service, CA: abs[0], Root: abs[1], ClaimFile: abs[2], Poll: agent.Duration(c.Poll),
 		State: at("state"), Product: c.Product, Hardware: c.Hardware,
 		Serial: fmt.Sprintf("SIM%06d", i), MAC: fmt.Sprintf("02:f1:00:%02x:%02x:%02x", i>>16&0xff, i>>8&0xff, i&0xff),
-		Factory: c.Factory, Slots: agent.Slots{A: at("slot-a.img"), B: at("slot-b.img")}, SlotSize: slot,
-		Bootloader: agent.Bootloader{Type: "file", Dir: at("boot")},
-		Health:     agent.Health{Hooks: at("health.d"), Deadline: agent.Duration(health)},
+		Factory: c.Factory, Slots: agent.SlotPaths{A: at("slot-a.img"), B: at("slot-b.img")}, SlotSize: slot,
+		Bootloader: agent.BootConfig{Type: "file", Dir: at("boot")},
+		Health:     agent.HealthConfig{Hooks: at("health.d"), Deadline: agent.Duration(health)},
 	}, nil
 }

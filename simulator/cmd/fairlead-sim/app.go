@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/fairlead/fairlead/agent"
+	"github.com/fairlead/fairlead/simulator"
+)
+
+const appText = `Each unit has a key, a certificate, two slots, a bootloader and a state folder of its own, and runs the
+agent that devices run. It enrols with a claim token, takes directions, installs, reboots, proves itself.
+
+  fairlead-sim run --dir fleet --units 20 --service https://localhost:8443 --ca ca.pem --root 1.root.json \
+      --claim-file claim --product base-unit --hardware bu-100 --image rootfs-1.0.0.img --release 1.0.0
+
+Exit codes: 0 done, 1 failure, 2 usage, 9 another process runs this fleet.`
+
+const runText = `Ctrl-C powers the fleet off; the same command powers it on again where it was. A unit's folder holds an
+agent.json with which fairlead-agent runs on it as well.
+
+  fairlead-sim run ... --sick unit-007=1.2.0     a unit that is not healthy with release 1.2.0
+  fairlead-sim run ... --json                    an event a line, for programs`
+
+var errUsage = errors.New("usage")
+
+func exitCode(err error) int {
+	switch {
+	case errors.Is(err, errUsage):
+		return 2
+	case errors.Is(err, simulator.ErrRunning):
+		return 9
+	}
+	return 1
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	usage := func(_ *cli.Context, err error, _ bool) error { return fmt.Errorf("%w: %w", errUsage, err) }
+	return &cli.App{
+		Name: "fairlead-sim", Usage: "run a fleet of simulated base units", Description: appText, Version: version,
+		Writer: stdout, ErrWriter: stderr, OnUsageError: usage, HideHelpCommand: true,
+		ExitErrHandler: func(*cli.Context, error) {},
+		Commands: []*cli.Command{{
+			Name: "run", Usage: "power a fleet on, until Ctrl-C", Description: runText, Flags: runFlags(),
+			OnUsageError: usage, Action: runFleet,
+		}},
+	}
+}
+
+func runFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.PathFlag{Name: "dir", Usage: "`FOLDER` of the fleet", Value: "fleet"},
+		&cli.IntFlag{Name: "units", Usage: "how many base units", Value: 20},
+		&cli.StringFlag{Name: "service", Usage: "`URL` of the service", Required: true},
+		&cli.PathFlag{Name: "ca", Usage: "`FILE` with the certificates that vouch for the service", Required: true},
+		&cli.PathFlag{Name: "root", Usage: "`FILE` with the image repository's first root", Required: true},
+		&cli.PathFlag{Name: "claim-file", Usage: "`FILE` with the claim token", Required: true},
+		&cli.StringFlag{Name: "product", Usage: "product of the units", Required: true},
+		&cli.StringFlag{Name: "hardware", Usage: "hardware of the units", Required: true},
+		&cli.PathFlag{Name: "image", Usage: "`FILE` that is in slot a from the factory", Required: true},
+		&cli.StringFlag{Name: "release", Usage: "version of that image", Required: true},
+		&cli.Int64Flag{Name: "counter", Usage: "release counter of that image", Value: 1},
+		&cli.Int64Flag{Name: "slot-size", Usage: "capacity of a slot in bytes; 0 is 1.25 times the image"},
+		&cli.DurationFlag{Name: "poll", Usage: "time between polls while MQTT is up", Value: agent.DefaultPoll},
+		&cli.DurationFlag{Name: "fallback-poll", Usage: "time between polls while MQTT is down", Value: 5 * time.Minute},
+		&cli.DurationFlag{Name: "health-deadline", Usage: "for the health checks of a new release", Value: 30 * time.Second},
+		&cli.StringSliceFlag{Name: "sick", Usage: "`UNIT=VERSION` that will not be healthy; again for more"},
+		&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line"},
+		&cli.BoolFlag{Name: "verbose", Usage: "log what the agents log"},
+	}
+}
+
+func runFleet(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return fmt.Errorf("%w: %q is not a flag: see fairlead-sim run --help", errUsage, c.Args().First())
+	}
+	sick, err := parseSick(c.StringSlice("sick"))
+	if err != nil {
+		return err
+	}
+	level := slog.LevelError
+	if c.Bool("verbose") {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+	fleet, err := simulator.New(c.Context, simulator.Config{
+		Dir: c.Path("dir"), Units: c.Int("units"),
+		Service: c.String("service"), CA: c.Path("ca"), Root: c.Path("root"), ClaimFile: c.Path("claim-file"),
+		Product: c.String("product"), Hardware: c.String("hardware"), Image: c.Path("image"),
+		Factory:  agent.Factory{Version: c.String("release"), Counter: c.Int64("counter")},
+		SlotSize: c.Int64("slot-size"), Poll: c.Duration("poll"), FallbackPoll: c.Duration("fallback-poll"),
+		Health: c.Duration("health-deadline"), Sick: sick, Observe: observer(c),
+	}, version, log)
+	if err != nil {
+		return err
+	}
+	return fleet.Run(c.Context)
+}
+
+// observer prints events, for programs or for people.
+func observer(c *cli.Context) func(simulator.Event) {
+	if c.Bool("json") {
+		enc := json.NewEncoder(c.App.Writer)
+		return func(e simulator.Event) { enc.Encode(e) }
+	}
+	return func(e simulator.Event) { fmt.Fprintln(c.App.Writer, line(e)) }
+}
+
+func line(e simulator.Event) string {
+	at := e.Time.Local().Format("15:04:05")
+	switch e.Kind {
+	case simulator.PoweredOn:
+		return fmt.Sprintf("%s  %s  boots slot %s", at, e.Unit, e.Slot)
+	case simulator.AgentEnded:
+		return fmt.Sprintf("%s  %s  agent ended: %s", at, e.Unit, e.Detail)
+	}
+	text := fmt.Sprintf("%s  %s  %s -> %s  %s", at, e.Unit, e.From, e.To, e.State)
+	if e.Reason != "" {
+		text += ": " + e.Reason + ": " + e.Detail
+	}
+	return text
+}
+
+func parseSick(args []string) (map[string]string, error) {
+	sick := map[string]string{}
+	for _, arg := range args {
+		unit, version, ok := strings.Cut(arg, "=")
+		if !ok || unit == "" || version == "" {
+			return nil, fmt.Errorf("%w: --sick %s: want UNIT=VERSION, such as unit-007=1.2.0", errUsage, arg)
+		}
+		sick[unit] = version
+	}
+	return sick, nil
+}
