@@ -127,9 +127,12 @@ func (w *walker) container(open json.Delim, depth int) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("nested deeper than %d levels", MaxDepth)
 	}
-	seen := map[string]string{}
+	var seen map[string]string // of an object: folded name to name
+	if open == '{' {
+		seen = map[string]string{}
+	}
 	for w.dec.More() {
-		if open == '{' {
+		if seen != nil {
 			if err := w.name(seen); err != nil {
 				return err
 			}
@@ -153,7 +156,7 @@ func (w *walker) name(seen map[string]string) error {
 	}
 	folded := fold(name)
 	if other, twice := seen[folded]; twice {
-		return fmt.Errorf("member %q stands beside %q: one name, two values", name, other)
+		return fmt.Errorf("member %.80q stands beside %.80q: one name, two values", name, other)
 	}
 	seen[folded] = name
 	return nil
