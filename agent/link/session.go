@@ -213,7 +213,8 @@ func (s *session) holdFor(d time.Duration) {
 func (s *session) up(*autopaho.ConnectionManager, *paho.Connack) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn, s.conn.since = s.next, time.Now()
+	s.conn = s.next
+	s.conn.since = time.Now()
 	s.ladder.worked(s.conn.transport)
 	s.rounds, s.err, s.dirty = 0, nil, false
 	delete(s.trouble, wire.TroubleRefused)
