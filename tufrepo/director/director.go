@@ -43,7 +43,8 @@ type Director struct {
 
 	notify atomic.Pointer[func(device string)]
 
-	devices sync.Map // id -> *talk
+	again   chan struct{} // wakes ReissueLoop
+	devices sync.Map      // id -> *talk
 }
 
 // signer is a tenant's online key and the root that names it.
@@ -62,7 +63,7 @@ func New(c Config) (*Director, error) {
 	if err := durable.MkdirAll(c.Keys, 0o700); err != nil {
 		return nil, fmt.Errorf("starting the director: %w", err)
 	}
-	return &Director{Config: c, signers: map[string]signer{}}, nil
+	return &Director{Config: c, signers: map[string]signer{}, again: make(chan struct{}, 1)}, nil
 }
 
 // Stats returns the counters.

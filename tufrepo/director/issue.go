@@ -133,7 +133,7 @@ func (d *Director) repeat(tx *store.Tx, dev store.Device, prev store.Direction) 
 	return d.issue(tx, dev, old.Update, old.Target)
 }
 
-// ReissueLoop calls Reissue until ctx ends. One tenant's trouble is logged and tried again.
+// ReissueLoop calls Reissue now and then, and after a new root, until ctx ends. One tenant's trouble is logged and tried again.
 func (d *Director) ReissueLoop(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -147,6 +147,7 @@ func (d *Director) ReissueLoop(ctx context.Context, every time.Duration) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-d.again:
 		}
 	}
 }

@@ -163,6 +163,10 @@ func (d *Director) AddTenant(ctx context.Context, tenant string, roots [][]byte)
 	if err != nil {
 		return store.Tenant{}, err
 	}
+	select {
+	case d.again <- struct{}{}: // the key may have changed
+	default:
+	}
 	d.Log.Info("tenant has a director root", "tenant", tenant, "root", out.Root)
 	return out, nil
 }
@@ -186,7 +190,7 @@ func (d *Director) addRoots(tx *store.Tx, tenant string, roots [][]byte, keys []
 	if !chain.grew {
 		return nil
 	}
-	return tx.DateDirections(tenant) // their key may have changed
+	return tx.DateDirections(tenant)
 }
 
 // mayDirect checks that root gives the targets role to one of keys alone.

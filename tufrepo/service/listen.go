@@ -1,0 +1,126 @@
+package service
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/fairlead/fairlead/agent/wire"
+)
+
+const (
+	alpnMQTT         = wire.ALPN
+	handshakeTimeout = 10 * time.Second
+)
+
+// accept takes connections until ctx ends. Each gets a goroutine of its own for the
+// handshake, and is then MQTT or the web server's.
+func (s *Service) accept(ctx context.Context, web *web) error {
+	rates := rate.NewLimiter(rate.Limit(s.Limits.AcceptRate), int(2*s.Limits.AcceptRate)+1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := s.devices.Accept()
+		if err != nil {
+			var temporary interface{ Temporary() bool }
+			if ctx.Err() == nil && errors.As(err, &temporary) && temporary.Temporary() {
+				s.Log.Error("connections cannot be accepted; perhaps too many files are open", "error", err)
+				pause(ctx, 100*time.Millisecond)
+				continue
+			}
+			return err
+		}
+		if why := s.admitConnection(rates); why != "" {
+			s.metrics.refused.WithLabelValues(why).Inc()
+			c.Close()
+			continue
+		}
+		counted := &countedConn{Conn: c, open: &s.metrics.open}
+		wg.Go(func() { s.dispatch(ctx, counted, web) })
+	}
+}
+
+// admitConnection takes a place for a connection, or says why there is none.
+func (s *Service) admitConnection(rates *rate.Limiter) string {
+	if s.metrics.open.Add(1) > int64(s.Limits.Connections) {
+		s.metrics.open.Add(-1)
+		return "connections"
+	}
+	if !rates.Allow() {
+		s.metrics.open.Add(-1)
+		return "rate"
+	}
+	return ""
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// countedConn gives its place back when it is closed.
+type countedConn struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// dispatch makes the handshake and hands the connection on.
+func (s *Service) dispatch(ctx context.Context, c net.Conn, web *web) {
+	conn := tls.Server(c, s.tls)
+	hs, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	err := conn.HandshakeContext(hs)
+	cancel()
+	if err != nil {
+		s.metrics.refused.WithLabelValues("handshake").Inc()
+		s.Log.Debug("handshake failed", "remote", c.RemoteAddr().String(), "error", err)
+		c.Close()
+		return
+	}
+	if conn.ConnectionState().NegotiatedProtocol != alpnMQTT {
+		web.take(ctx, conn)
+		return
+	}
+	s.serveMQTT(ctx, conn)
+}
+
+// serveMQTT serves a device that has asked for MQTT in its handshake.
+func (s *Service) serveMQTT(ctx context.Context, conn *tls.Conn) {
+	state := conn.ConnectionState()
+	id, err := s.admit(ctx, &state)
+	if err != nil {
+		s.metrics.refused.WithLabelValues("identity").Inc()
+		s.Log.Warn("MQTT connection refused", "remote", conn.RemoteAddr().String(), "error", err)
+		refuseMQTT(conn)
+		return
+	}
+	if err := s.broker.Serve(conn, id); err != nil {
+		s.Log.Debug("MQTT connection ended", "device", id.Device, "error", err)
+	}
+}
+
+// refuseMQTT says in a CONNACK (MQTT 5, 3.2) that the identity is not accepted, so that the
+// device can tell it from a broken network.
+func refuseMQTT(conn *tls.Conn) {
+	defer conn.Close()
+	if conn.SetDeadline(time.Now().Add(handshakeTimeout)) != nil {
+		return
+	}
+	first := make([]byte, 1)
+	if _, err := conn.Read(first); err == nil && first[0] == 0x10 {
+		conn.Write([]byte{0x20, 3, 0, 0x87, 0}) // not authorized; it is closed anyway
+	}
+}

@@ -1,0 +1,291 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fairlead/fairlead/firmware/durable"
+	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/director"
+	"github.com/fairlead/fairlead/tufrepo/director/broker"
+	"github.com/fairlead/fairlead/tufrepo/director/pki"
+	"github.com/fairlead/fairlead/tufrepo/director/store"
+)
+
+// Config says what to serve and where.
+type Config struct {
+	Repo *tufrepo.Repo
+	// Listen is the device port, Operator the operator port, as host:port.
+	Listen, Operator string
+	// Names are the host names and addresses in the built-in server certificate, besides
+	// localhost, 127.0.0.1 and ::1.
+	Names []string
+	// TLSCert and TLSKey are PEM files that replace the built-in server certificate.
+	TLSCert, TLSKey string
+	// NoBroker serves HTTPS only; devices poll.
+	NoBroker bool
+	Clock    func() time.Time
+	Log      *slog.Logger
+	Limits   Limits
+}
+
+// Limits protect a service. Zero means the default in brackets.
+type Limits struct {
+	Connections int           // at once [20000]
+	AcceptRate  float64       // new connections per second [300]
+	EnrollRate  float64       // enrolments per second and remote address [50]
+	Database    int64         // bytes [8 GiB]
+	Drain       time.Duration // over which connections are ended at the end [5 s]
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Connections == 0 {
+		l.Connections = 20_000
+	}
+	if l.AcceptRate == 0 {
+		l.AcceptRate = 300
+	}
+	if l.EnrollRate == 0 {
+		l.EnrollRate = 50
+	}
+	if l.Database == 0 {
+		l.Database = 8 << 30
+	}
+	if l.Drain == 0 {
+		l.Drain = 5 * time.Second
+	}
+	return l
+}
+
+// Names of files in the state folder.
+const (
+	TokenFile = "operator.token"
+	AddrFile  = "operator.addr"
+)
+
+// StateDir is where the service of a repository keeps its state.
+func StateDir(repo string) string { return filepath.Join(repo, "state", "service") }
+
+// Service is a service that holds its ports.
+type Service struct {
+	Config
+	dir      string
+	lock     *durable.Lock
+	store    *store.Store
+	director *director.Director
+	broker   *broker.Broker // nil without one
+	ca       *pki.Authority
+	token    string
+	metrics  *metrics
+	enrolls  *addressLimits
+
+	tls      *tls.Config
+	devices  net.Listener
+	operator net.Listener
+	closing  sync.Once
+}
+
+// New opens the state folder of c.Repo and both ports. Call Run, or Close.
+func New(ctx context.Context, c Config) (_ *Service, err error) {
+	c.Limits = c.Limits.withDefaults()
+	s := &Service{Config: c, dir: StateDir(c.Repo.Dir()), enrolls: newAddressLimits(c.Limits.EnrollRate, c.Clock)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for _, step := range []func(context.Context) error{s.openState, s.openDirector, s.openTLS, s.openPorts, s.openBroker} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("starting the service: %w", err)
+		}
+	}
+	s.metrics = newMetrics(s)
+	return s, nil
+}
+
+func (s *Service) openState(ctx context.Context) (err error) {
+	if err := durable.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	if s.lock, err = durable.TryLock(filepath.Join(s.dir, "lock")); err != nil {
+		return fmt.Errorf("another service runs on this repository: %w", err)
+	}
+	if err := durable.SweepTemps(s.dir); err != nil {
+		return err
+	}
+	if s.token, err = operatorToken(filepath.Join(s.dir, TokenFile)); err != nil {
+		return err
+	}
+	s.store, err = store.Open(ctx, filepath.Join(s.dir, "fairlead.db"), store.Options{MaxBytes: s.Limits.Database})
+	if err != nil {
+		return err
+	}
+	return s.store.Update(ctx, func(tx *store.Tx) error { return tx.AllOffline() })
+}
+
+// operatorToken reads the token or makes one.
+func operatorToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) >= 43 {
+		return string(b[:43]), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	secret := make([]byte, 32)
+	rand.Read(secret) // never fails
+	token := base64.RawURLEncoding.EncodeToString(secret)
+	return token, durable.WriteFile(path, []byte(token+"\n"), 0o600)
+}
+
+func (s *Service) openDirector(context.Context) (err error) {
+	if s.ca, err = pki.Open(filepath.Join(s.dir, "ca"), s.Clock); err != nil {
+		return err
+	}
+	s.director, err = director.New(director.Config{Store: s.store, CA: s.ca, Releases: releases{s.Repo},
+		Keys: filepath.Join(s.dir, "keys"), Clock: s.Clock, Log: s.Log})
+	return err
+}
+
+func (s *Service) openTLS(context.Context) error {
+	cert, err := s.certificate()
+	if err != nil {
+		return err
+	}
+	s.tls = &tls.Config{
+		Certificates: []tls.Certificate{*cert},
+		MinVersion:   tls.VersionTLS12,
+		ClientAuth:   tls.VerifyClientCertIfGiven,
+		ClientCAs:    s.ca.Devices(),
+		NextProtos:   []string{"http/1.1"},
+		Time:         s.Clock,
+	}
+	if !s.NoBroker {
+		s.tls.NextProtos = []string{alpnMQTT, "http/1.1"}
+	}
+	return nil
+}
+
+func (s *Service) certificate() (*tls.Certificate, error) {
+	if s.TLSCert != "" || s.TLSKey != "" {
+		cert, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("loading the server certificate (--tls-cert and --tls-key belong together): %w", err)
+		}
+		return &cert, nil
+	}
+	return s.ca.Server(append([]string{"localhost", "127.0.0.1", "::1"}, s.Names...))
+}
+
+func (s *Service) openPorts(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if s.devices, err = lc.Listen(ctx, "tcp", s.Listen); err != nil {
+		return fmt.Errorf("opening the device port: %w", err)
+	}
+	if s.operator, err = lc.Listen(ctx, "tcp", s.Operator); err != nil {
+		return fmt.Errorf("opening the operator port: %w", err)
+	}
+	return durable.WriteFile(filepath.Join(s.dir, AddrFile), []byte("http://"+s.operator.Addr().String()+"\n"), 0o644)
+}
+
+func (s *Service) openBroker(context.Context) (err error) {
+	if s.NoBroker {
+		return nil
+	}
+	s.broker, err = broker.New(broker.Config{Backend: measured{s.director, s}, Log: s.Log, MaxClients: s.Limits.Connections})
+	if err == nil {
+		s.director.OnDirection(s.broker.Push)
+	}
+	return err
+}
+
+// Addr is the address of the device port.
+func (s *Service) Addr() net.Addr { return s.devices.Addr() }
+
+// OperatorAddr is the address of the operator port.
+func (s *Service) OperatorAddr() net.Addr { return s.operator.Addr() }
+
+// ServerCA is the certificate, in PEM, by which devices know this service; nil if its
+// certificate comes from elsewhere.
+func (s *Service) ServerCA() []byte {
+	if s.TLSCert != "" {
+		return nil
+	}
+	return s.ca.ServerAuthority()
+}
+
+// reissueEvery is how often directions are looked through for those that age.
+const reissueEvery = time.Minute
+
+// Run serves until ctx ends, then drains and closes. It returns nil for an ordinary end.
+func (s *Service) Run(ctx context.Context) error {
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	web := newWeb(s)
+	g, run := errgroup.WithContext(run)
+	for what, f := range map[string]func() error{
+		"device port":   func() error { return s.accept(run, web) },
+		"web server":    func() error { return web.serve() },
+		"operator port": func() error { return web.operate(s.operator) },
+		"renewing":      func() error { return s.Repo.RenewLoop(run) },
+		"directions":    func() error { return s.director.ReissueLoop(run, reissueEvery) },
+		"end":           func() error { <-run.Done(); s.drain(web); return nil },
+	} {
+		g.Go(func() error {
+			if err := f(); err != nil && run.Err() == nil && !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			return nil
+		})
+	}
+	s.Log.Info("serving", "devices", s.Addr().String(), "operators", s.OperatorAddr().String(), "broker", !s.NoBroker)
+	return errors.Join(g.Wait(), s.Close())
+}
+
+// drain lets what runs come to its end.
+func (s *Service) drain(web *web) {
+	s.Log.Info("draining", "over", s.Limits.Drain)
+	s.devices.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.Drain+10*time.Second)
+	defer cancel()
+	if s.broker != nil {
+		s.broker.Drain(ctx, s.Limits.Drain)
+	}
+	web.shutdown(ctx)
+}
+
+// Close releases what New has opened. Run does it too; a second call does nothing.
+func (s *Service) Close() error {
+	var errs []error
+	s.closing.Do(func() {
+		if s.broker != nil {
+			errs = append(errs, s.broker.Close())
+		}
+		for _, ln := range []net.Listener{s.devices, s.operator} {
+			if ln != nil {
+				ln.Close() // may be closed already
+			}
+		}
+		if s.store != nil {
+			errs = append(errs, s.store.Close())
+		}
+		if s.lock != nil {
+			errs = append(errs, s.lock.Unlock())
+		}
+	})
+	return errors.Join(errs...)
+}
