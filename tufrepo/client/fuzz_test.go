@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/fairlead/fairlead/tufrepo/client"
 )
@@ -34,18 +35,17 @@ func FuzzMetadata(f *testing.F) {
 		version, _ := r.Newest(role)
 		r.Put(role, version, data)
 		defer r.Put(role, version, good[role])
-		d := newDevice(t, r)
-		d.config.Dir = ""
-		d.restart()
-		err := d.refresh()
-		if err == nil {
-			_, err = d.client.Target(context.Background(), release)
+		c, err := client.Open(client.Config{Root: r.Version("root", 1), Source: r, Clock: func() time.Time { return today }})
+		must(t, err)
+		defer c.Close()
+		if err = c.Refresh(context.Background()); err == nil {
+			_, err = c.Target(context.Background(), release)
 		}
 		var typed *client.Error
 		if err != nil && (!errors.As(err, &typed) || typed.Class == "") {
 			t.Fatalf("%v has no class", err)
 		}
-		if v := d.versions(); v.Root > 2 || v.Timestamp > 3 || v.Snapshot > 3 {
+		if v := c.Versions(); v.Root > 2 || v.Timestamp > 3 || v.Snapshot > 3 {
 			t.Fatalf("trusts %+v", v)
 		}
 	})
