@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/direction"
+	"github.com/fairlead/fairlead/tufrepo/keyfile"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"fairlead-sign":  main,
+		"repo-init":      func() { exit(repoInit(os.Args[1])) },
+		"repo-publish":   func() { exit(repoPublish(os.Args[1], os.Args[2])) },
+		"make-image":     func() { exit(makeImage(os.Args[1], os.Args[2])) },
+		"make-direction": func() { exit(makeDirection(os.Args[1], os.Args[2])) },
+	})
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// TestScripts runs testdata/*.txtar. Beside fairlead-sign they use:
+//
+//	exits CODE command...      the command must end with this exit code
+//	repo-init REPO             an empty repository; prints nothing, leaves its keys' public halves in the work folder
+//	repo-publish REPO BUNDLE   publishes, as fairlead-repo publish does
+//	make-image FILE SEED       an image of 3 MiB and a bit: noise, then text, then zeros
+//	make-direction KEY FILE    a director's direction, signed with KEY
+//	truncate FILE BYTES        cuts FILE off
+//	alter FILE OLD NEW         replaces the first OLD in FILE by NEW, which must be there
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			// A program built with -race sleeps for a second when it ends.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"truncate": truncate,
+			"alter":    alter,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE command...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%v: exit code %d, want %d", args[1:], got, want)
+	}
+}
+
+func truncate(ts *testscript.TestScript, neg bool, args []string) {
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
+}
+
+func alter(ts *testscript.TestScript, neg bool, args []string) {
+	path := ts.MkAbs(args[0])
+	old := ts.ReadFile(path)
+	i := strings.Index(old, args[1])
+	if i < 0 {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(path, []byte(old[:i]+args[2]+old[i+len(args[1]):]), 0o644))
+}
+
+func repoInit(dir string) error {
+	r, err := tufrepo.Init(dir, tufrepo.InitOptions{})
+	if err != nil {
+		return err
+	}
+	keys, err := r.Keys()
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		data, err := os.ReadFile(k.Public)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Base(k.Public), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func repoPublish(dir, bundle string) error {
+	r, err := tufrepo.Open(dir, tufrepo.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = r.Publish(context.Background(), bundle, tufrepo.PublishOptions{})
+	return err
+}
+
+func makeImage(path, seed string) error {
+	n, err := strconv.ParseUint(seed, 10, 64)
+	if err != nil {
+		return err
+	}
+	rng := rand.New(rand.NewPCG(n, 1))
+	image := make([]byte, 3<<20+777)
+	for i := range 1 << 16 {
+		image[i] = byte(rng.IntN(256))
+		image[1<<16+i] = "firmware"[rng.IntN(8)]
+	}
+	return os.WriteFile(path, image, 0o644)
+}
+
+func makeDirection(key, path string) error {
+	private, err := keyfile.Load(key, nil)
+	if err != nil {
+		return err
+	}
+	s, err := keyfile.NewSigner(private)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	raw, err := direction.Sign(direction.Direction{
+		Tenant: "acme", Device: "unit-7", Hardware: "cam-rev-b", Version: 3, Issued: now, Expires: now.Add(time.Hour),
+		Update: "5bd0d1f8-7a0e-4d46-9e6c-2f1c3c4d5e6f",
+		Target: &direction.Target{Path: "cam/1.1.0.json", Length: 700, SHA256: firmware.Sum([]byte("x")), Counter: 2},
+	}, s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, raw, 0o644)
+}
