@@ -1,0 +1,60 @@
+package signer
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/fairlead/fairlead/tufrepo/bundle"
+)
+
+// FuzzInspect: whatever the bytes, a file is shown or refused, without a panic; and what is shown cannot act on the
+// terminal.
+func FuzzInspect(f *testing.F) {
+	targets := metadata.Targets(start)
+	targets.Signed.Delegations = &metadata.Delegations{
+		Keys:  map[string]*metadata.Key{},
+		Roles: []metadata.DelegatedRole{{Name: "x\x1b[2J\nforged line", KeyIDs: []string{"\x07"}, Threshold: 1, Paths: []string{"*"}}},
+	}
+	evil, err := bundle.Encode(targets)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(evil)
+	f.Add([]byte(`{"signed":{"_type":"targets","targets":{"a":null}},"signatures":[]}`))
+	f.Add([]byte(`{"signed":{"_type":"root","roles":{"root":null},"keys":{}},"signatures":[]}`))
+	f.Add([]byte(`{"signed":{"_type":"targets","x-fairlead-direction":{"device":"\u001b"},"targets":{}},"signatures":[]}`))
+	f.Add([]byte(`{"schema":1,"product":"cam"}`))
+	f.Add([]byte("\x89FLA\r\n\x1a\n\x01\x01\x01\x14\xff\xff\xff\xff"))
+	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"))
+	f.Add([]byte("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n"))
+	path := filepath.Join(f.TempDir(), "file")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in, err := Inspect(path, start.Add(time.Hour))
+		if err != nil {
+			if !errors.Is(err, ErrRefused) {
+				t.Errorf("%v is not a refusal", err)
+			}
+			return
+		}
+		var shown bytes.Buffer
+		check(t, in.WriteText(&shown))
+		for _, line := range bytes.Split(shown.Bytes(), []byte("\n")) {
+			if bytes.ContainsFunc(line, func(r rune) bool { return unicode.Is(unicode.C, r) && r != '\t' }) {
+				t.Errorf("control character in %q", line)
+			}
+			if bytes.HasPrefix(bytes.TrimSpace(line), []byte("forged line")) {
+				t.Errorf("a line of the file's own making: %q", line)
+			}
+		}
+	})
+}
