@@ -37,6 +37,19 @@ func (c *Client) Fetch(ctx context.Context, t Target, w io.Writer) error {
 		return classify(t.Path, ErrUnavailable, err)
 	}
 	defer r.Close()
+	return t.copy(w, r, hashes)
+}
+
+// Verify reads r to its end and tells whether it is t. Errors are as for Fetch.
+func (t Target) Verify(r io.Reader) error {
+	hashes, err := newHashes(t)
+	if err != nil {
+		return err
+	}
+	return t.copy(io.Discard, r, hashes)
+}
+
+func (t Target) copy(w io.Writer, r io.Reader, hashes hashSet) error {
 	n, err := io.Copy(io.MultiWriter(append(hashes.writers(), sink{w})...), io.LimitReader(r, t.Length+1))
 	switch {
 	case errors.As(err, new(sinkError)):
@@ -44,7 +57,7 @@ func (c *Client) Fetch(ctx context.Context, t Target, w io.Writer) error {
 	case err != nil:
 		return classify(t.Path, ErrUnavailable, err)
 	case n > t.Length:
-		return failf(ErrTooLarge, t.Path, "the server sends more than the %d bytes that were signed", t.Length)
+		return failf(ErrTooLarge, t.Path, "there are more than the %d bytes that were signed", t.Length)
 	case n < t.Length:
 		return failf(ErrUnavailable, t.Path, "%d of %d bytes came: %w", n, t.Length, io.ErrUnexpectedEOF)
 	}

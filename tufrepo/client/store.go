@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -149,24 +148,27 @@ func (s *store) save(name string, data []byte) error {
 }
 
 func (s *store) path(role string) string {
-	return filepath.Join(s.cache, escapeRole(role)+".json")
+	name := escapeRole(role)
+	if strings.HasPrefix(name, ".") { // neither hidden nor a leftover to be swept
+		name = "%2E" + name[1:]
+	}
+	return filepath.Join(s.cache, name+".json")
 }
 
 // maxRoleName is the longest role name in bytes: escaped, it still fits a file name.
 const maxRoleName = 80
 
-// escapeRole makes a plain name of a role's: it stands in files, where it must
-// not lead elsewhere, and in URLs. Different roles get different names.
+// escapeRole makes one plain segment of a role's name, as URLs are quoted.
+// Different roles get different segments.
 func escapeRole(role string) string {
 	var b strings.Builder
 	for i := range len(role) {
 		c := role[i]
-		if c == '.' && i > 0 || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+		if strings.IndexByte("-._~", c) >= 0 || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
 			b.WriteByte(c)
 			continue
 		}
-		b.WriteByte('%')
-		b.WriteString(strings.ToUpper(hex.EncodeToString([]byte{c})))
+		fmt.Fprintf(&b, "%%%02X", c)
 	}
 	return b.String()
 }
