@@ -14,7 +14,7 @@ func (s *set) load(ctx context.Context, role, delegator string) error {
 	if s.by[pair] {
 		return nil
 	}
-	if delegator != metadata.ROOT && (reserved(role) || len(role) > maxRoleName) {
+	if delegator != metadata.ROOT && (reserved(role) || role == "" || len(role) > maxRoleName) {
 		return failf(ErrFormat, delegator, "it delegates to %.40q, which is not the name of a delegated role", role)
 	}
 	want := s.tm.Snapshot.Signed.Meta[role+".json"]
