@@ -99,7 +99,7 @@ func (w *world) base() *bundle.Base {
 	return b
 }
 
-// device is a real client with a store that lives as long as the test.
+// device is a real client that remembers what it has seen, in memory.
 func (w *world) device() *client.Client {
 	w.t.Helper()
 	root, err := os.ReadFile(w.repo.path("metadata/1.root.json"))
@@ -112,7 +112,7 @@ func (w *world) device() *client.Client {
 func (w *world) deviceWith(root []byte) *client.Client {
 	w.t.Helper()
 	c, err := client.Open(client.Config{
-		Dir: w.t.TempDir(), Root: root, Source: client.FSSource(os.DirFS(w.repo.dir)), Clock: func() time.Time { return w.now },
+		Root: root, Source: client.FSSource(os.DirFS(w.repo.dir)), Clock: func() time.Time { return w.now },
 	})
 	if err != nil {
 		w.t.Fatal(err)

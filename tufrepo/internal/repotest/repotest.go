@@ -193,7 +193,7 @@ func PutArtifact(t testing.TB, dir, product, version string, counter int64, imag
 	}
 	defer spool.Close()
 	var artifact bytes.Buffer
-	encoded, err := firmware.Encode(context.Background(), &artifact, bytes.NewReader(image), int64(len(image)), spool, firmware.EncodeOptions{FrameSize: 64 << 10})
+	encoded, err := firmware.Encode(context.Background(), &artifact, bytes.NewReader(image), int64(len(image)), spool, firmware.EncodeOptions{FrameSize: 64 << 10, Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
