@@ -29,11 +29,17 @@ type demo struct {
 	bin, dir string
 	units    int
 	images   map[string]string // by version
+	digests  map[string]string // SHA-256 of images, by path
+	ended    []update          // for the table
 	service  *daemon
-	fleet    *fleet
-	port     int // of the service
-	operator int // of its operator's port
+	fleet    *daemon
+	listen   string // address of the device port
+	operator string // address of the operator's port
+	url, ca  string // where devices find the service, and what vouches for it
 }
+
+// record keeps updates for the table.
+func (d *demo) record(all []update) { d.ended = append(d.ended, all...) }
 
 func main() {
 	bin := flag.String("bin", "bin", "folder of the built tools")
@@ -61,7 +67,7 @@ func run(ctx context.Context, bin string, keep bool) error {
 		d.updateAll, d.refuseOnHealth, d.refuseForeign, d.deliverByPolling, d.conclude,
 	} {
 		if err := part(ctx); err != nil {
-			return fmt.Errorf("%w\n(what was made is in %s if -keep was given)", err, d.dir)
+			return fmt.Errorf("%w\nrun it with -keep to find what was made in %s", err, d.dir)
 		}
 	}
 	if len(d.failed) > 0 {
@@ -97,12 +103,12 @@ func prepare(bin string) (*demo, error) {
 	}
 	return &demo{
 		narrator: &narrator{w: os.Stdout, began: time.Now()},
-		bin:      abs, dir: dir, units: units, images: map[string]string{},
+		bin:      abs, dir: dir, units: units, images: map[string]string{}, digests: map[string]string{},
 	}, nil
 }
 
 func (d *demo) shutDown() {
-	for _, p := range []*daemon{d.fleet.daemon(), d.service} {
+	for _, p := range []*daemon{d.fleet, d.service} {
 		if err := p.stop(); err != nil {
 			d.say("%v", err)
 		}
@@ -117,7 +123,8 @@ func (d *demo) path(parts ...string) string {
 // makeImages makes the root filesystems, or takes the user's own.
 func (d *demo) makeImages(ctx context.Context) error {
 	d.chapter("Images: root filesystems as a build would make them")
-	own := map[string]string{"1.0.0": os.Getenv("IMAGE_V1"), "1.1.0": os.Getenv("IMAGE_V2")}
+	v1, v2 := os.Getenv("IMAGE_V1"), os.Getenv("IMAGE_V2")
+	own := map[string]string{"1.0.0": v1, "1.1.0": v2, "1.2.0": v1, "1.3.0": v2} // own images take turns
 	for i, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0"} {
 		path := own[version]
 		if path == "" {

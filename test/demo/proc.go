@@ -73,13 +73,16 @@ func (p *daemon) stop() error {
 	}
 }
 
-// ended tells whether the daemon has ended by itself.
-func (p *daemon) ended() (error, bool) {
+// exited is an error once the daemon has ended by itself.
+func (p *daemon) exited() error {
+	if p == nil {
+		return nil
+	}
 	select {
 	case err := <-p.done:
 		p.done <- err
-		return fmt.Errorf("%s ended: %v: see %s", p.name, err, p.log), true
+		return fmt.Errorf("%s ended: %v: see %s", p.name, err, p.log)
 	default:
-		return nil, false
+		return nil
 	}
 }

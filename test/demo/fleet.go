@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+const sickUnit = 7 // the unit whose health check refuses 1.2.0; the last one in a smaller fleet
+
+func (d *demo) sick() string { return fmt.Sprintf("unit-%03d", min(sickUnit, d.units)) }
+
+// enrolFleet powers the units on. Each makes its own key and enrols with the claim token.
+func (d *demo) enrolFleet(ctx context.Context) error {
+	d.chapter("Fleet: %d base units with %s from the factory", d.units, "1.0.0")
+	token, err := d.repo(ctx, "claim-token", "new", "--tenant", tenant, "--uses", fmt.Sprint(d.units))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.path("claim"), []byte(token), 0o600); err != nil {
+		return err
+	}
+	events, err := os.Create(d.path("events.jsonl"))
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	d.fleet, err = d.start("fairlead-sim", events, "run", "--json", "--dir", d.path("fleet"), "--units", fmt.Sprint(d.units),
+		"--service", d.url, "--ca", d.ca, "--root", d.path("repo", "metadata", "1.root.json"), "--claim-file", d.path("claim"),
+		"--product", product, "--hardware", hardware, "--image", d.images["1.0.0"], "--release", "1.0.0",
+		"--fallback-poll", "2s", "--sick", d.sick()+"=1.2.0")
+	if err != nil {
+		return err
+	}
+	last := -1
+	return d.until(ctx, 2*time.Minute, "the fleet to enrol", func() (bool, error) {
+		all, err := d.devices(ctx)
+		online := 0
+		for _, one := range all {
+			if one.Online {
+				online++
+			}
+		}
+		if online != last {
+			last = online
+			d.say("%d of %d enrolled and connected by MQTT", online, d.units)
+		}
+		return online == d.units, err
+	})
+}
+
+// direct orders a release and follows the devices it goes to until each has come to an end.
+func (d *demo) direct(ctx context.Context, version string, who ...string) ([]update, error) {
+	before, err := d.updates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, u := range before {
+		known[u.ID] = true
+	}
+	args := []string{"direct", "--tenant", tenant, "--release", product + "/" + version}
+	want := len(who)
+	if want == 0 {
+		args, want = append(args, "--all"), d.units
+	} else {
+		args = append(args, "--force")
+	}
+	for _, id := range who {
+		args = append(args, "--device", id)
+	}
+	if _, err := d.repo(ctx, args...); err != nil {
+		return nil, err
+	}
+	d.say("directed %s to %d units", version, want)
+	return d.follow(ctx, version, want, known)
+}
+
+func (d *demo) follow(ctx context.Context, version string, want int, known map[string]bool) ([]update, error) {
+	var ended []update
+	told := ""
+	err := d.until(ctx, 5*time.Minute, "the updates to "+version, func() (bool, error) {
+		all, err := d.updates(ctx)
+		ended = ended[:0]
+		states := map[string]int{}
+		for _, u := range all {
+			if known[u.ID] {
+				continue
+			}
+			if u.final() {
+				ended = append(ended, u)
+			}
+			states[u.State]++
+		}
+		line := ""
+		for _, s := range []string{"downloading", "installing", "rebooting", "trying", "committed", "failed", "rolled_back", "rejected"} {
+			if states[s] > 0 {
+				line += fmt.Sprintf("  %d %s", states[s], s)
+			}
+		}
+		if line != told && line != "" {
+			told = line
+			d.say("%s:%s", version, line)
+		}
+		return len(ended) == want, err
+	})
+	return ended, err
+}
+
+// updateAll brings the whole fleet to 1.1.0.
+func (d *demo) updateAll(ctx context.Context) error {
+	d.chapter("Update: 1.0.0 to 1.1.0 on every unit")
+	ended, err := d.direct(ctx, "1.1.0")
+	if err != nil {
+		return err
+	}
+	d.record(ended)
+	n := count(ended, "committed", "")
+	d.expect(n == d.units, "%d of %d units committed 1.1.0", n, d.units)
+	return d.compareSlots("1.1.0", "")
+}
+
+// refuseOnHealth publishes 1.2.0, which one unit is not healthy with.
+func (d *demo) refuseOnHealth(ctx context.Context) error {
+	d.chapter("Health: 1.2.0, with which %s does not work", d.sick())
+	if err := d.release(ctx, "1.2.0", hardware); err != nil {
+		return err
+	}
+	ended, err := d.direct(ctx, "1.2.0")
+	if err != nil {
+		return err
+	}
+	d.record(ended)
+	n := count(ended, "committed", "")
+	d.expect(n == d.units-1, "%d of %d units committed 1.2.0", n, d.units)
+	for _, u := range ended {
+		if u.unit() == d.sick() {
+			d.expect(u.State == "rolled_back" && u.Reason == "health", "%s rolled back: %s: %s", u.unit(), u.Reason, u.Detail)
+		}
+	}
+	if err := d.compareSlots("1.2.0", d.sick()); err != nil {
+		return err
+	}
+	return d.compareSlot(d.sick(), "1.1.0")
+}
+
+func count(all []update, state, reason string) int {
+	n := 0
+	for _, u := range all {
+		if u.State == state && (reason == "" || u.Reason == reason) {
+			n++
+		}
+	}
+	return n
+}
+
+// compareSlots reads every unit's slots from the disk, past all reports, and looks for the image in one of them.
+func (d *demo) compareSlots(version, but string) error {
+	same := 0
+	for i := 1; i <= d.units; i++ {
+		unit := fmt.Sprintf("unit-%03d", i)
+		if unit == but {
+			same++
+			continue
+		}
+		ok, err := d.holds(unit, version)
+		if err != nil {
+			return err
+		}
+		if ok {
+			same++
+		}
+	}
+	d.expect(same == d.units, "the slots on disk hold the bytes of %s", version)
+	return nil
+}
+
+func (d *demo) compareSlot(unit, version string) error {
+	ok, err := d.holds(unit, version)
+	d.expect(ok, "%s still holds the bytes of %s", unit, version)
+	return err
+}
+
+// holds tells whether one of a unit's slots begins with the image of a version.
+func (d *demo) holds(unit, version string) (bool, error) {
+	info, err := os.Stat(d.images[version])
+	if err != nil {
+		return false, err
+	}
+	want, err := d.digest(d.images[version], info.Size())
+	if err != nil {
+		return false, err
+	}
+	for _, slot := range []string{"slot-a.img", "slot-b.img"} {
+		got, err := d.digest(d.path("fleet", unit, slot), info.Size())
+		if err == nil && got == want {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// digest is the SHA-256 of the first size bytes; those of images are kept.
+func (d *demo) digest(path string, size int64) (string, error) {
+	if sum, ok := d.digests[path]; ok {
+		return sum, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if n, err := io.Copy(h, io.LimitReader(f, size)); err != nil || n < size {
+		return "", fmt.Errorf("%s has %d bytes of %d: %w", path, n, size, err)
+	}
+	sum := fmt.Sprintf("%x", h.Sum(nil))
+	for _, image := range d.images {
+		if image == path {
+			d.digests[path] = sum
+		}
+	}
+	return sum, nil
+}
