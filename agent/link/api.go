@@ -62,7 +62,7 @@ func (a *api) direction(ctx context.Context, etag string) (raw []byte, newETag s
 func (a *api) reports(ctx context.Context, r wire.Reports) (int64, error) {
 	body, err := wire.Encode(r)
 	if err != nil {
-		return 0, err
+		return 0, &Error{Class: ClassRequest, Err: err}
 	}
 	got, err := a.do(ctx, http.MethodPost, wire.PathReports, jsonHeader(), body, wire.MaxSmall)
 	if err != nil {

@@ -207,7 +207,8 @@ func (r *runner) patience(err error) time.Duration {
 	if err != nil && class(err) == ClassIdentity {
 		return around(r.cfg.Timing.Hold, r.cfg.Rand)
 	}
-	return after(err)
+	asked := after(err)
+	return asked + within(asked/5, r.cfg.Rand) // many were told the same
 }
 
 // overHTTPSWas draws the conclusions from how a request went.
@@ -264,9 +265,12 @@ func (r *runner) noteStatus(err error) {
 func (r *runner) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.Timing.Stop)
 	defer cancel()
+	r.follow()
 	switch {
-	case r.conn != nil && r.ready:
-		r.overMQTT(ctx)
+	case r.conn != nil:
+		if r.ready {
+			r.overMQTT(ctx)
+		}
 		if err := r.conn.present(ctx, false); err != nil {
 			r.cfg.Log.Debug("link: the service was not told that this device goes", "error", err)
 		}

@@ -139,7 +139,9 @@ func (r *runner) overHTTPS(ctx context.Context) {
 		if !due(r.sendAt) {
 			return
 		}
-		if err := r.post(ctx); err != nil {
+		if err := r.post(ctx); ctx.Err() != nil {
+			return
+		} else if err != nil {
 			r.sendAt = time.Now().Add(max(r.failing.next(), r.patience(err)))
 			return
 		}

@@ -230,7 +230,7 @@ func (s *session) down() bool {
 	if lasted >= s.cfg.Timing.Stable {
 		s.backoff.reset()
 	}
-	if lasted >= warWindow {
+	if lasted >= max(warWindow, 2*s.cfg.Timing.Hold) {
 		delete(s.trouble, wire.TroubleDuplicate)
 	}
 	s.dirty = s.conn.unanswered.Load() > 0
@@ -245,7 +245,10 @@ func (s *session) dismissed(d *paho.Disconnect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg.Log.Info("link: the broker closed the connection", "reason", fmt.Sprintf("0x%02x", d.ReasonCode))
-	if d.ReasonCode != packets.DisconnectSessionTakenOver || !s.war.takeover(time.Now()) {
+	if d.ReasonCode != packets.DisconnectSessionTakenOver {
+		return
+	}
+	if war := s.war.takeover(time.Now()); !war && !s.trouble[wire.TroubleDuplicate] {
 		return
 	}
 	s.cfg.Log.Error("link: another client uses the identity of this device, was its image copied? enrol one of them anew",

@@ -90,6 +90,5 @@ func (c *wsConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *wsConn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
-}
+// SetDeadline may be called beside a Write, unlike the WebSocket's own SetWriteDeadline.
+func (c *wsConn) SetDeadline(t time.Time) error { return c.NetConn().SetDeadline(t) }

@@ -1,0 +1,155 @@
+package link
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pipe is a connection in memory which, as a socket does and net.Pipe does not, takes some
+// bytes before they are read. It works within synctest.
+func pipe() (a, b net.Conn) {
+	there, back := newHalf(), newHalf()
+	return &end{there, back}, &end{back, there}
+}
+
+// half is one direction.
+type half struct {
+	mu            sync.Mutex
+	cond          *sync.Cond
+	buf           bytes.Buffer
+	closed        bool
+	reader, write deadline
+}
+
+type deadline struct {
+	timer *time.Timer
+	over  bool
+}
+
+func newHalf() *half {
+	h := &half{}
+	h.cond = sync.NewCond(&h.mu)
+	return h
+}
+
+func (h *half) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	h.cond.Broadcast()
+}
+
+func (h *half) set(d *deadline, t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	d.timer, d.over = nil, false
+	if !t.IsZero() {
+		var timer *time.Timer
+		timer = time.AfterFunc(time.Until(t), func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if d.timer == timer {
+				d.over = true
+				h.cond.Broadcast()
+			}
+		})
+		d.timer = timer
+	}
+}
+
+// end is a net.Conn.
+type end struct{ in, out *half }
+
+func (e *end) Read(p []byte) (int, error) {
+	h := e.in
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.buf.Len() == 0 && !h.closed && !h.reader.over {
+		h.cond.Wait()
+	}
+	switch {
+	case h.reader.over:
+		return 0, os.ErrDeadlineExceeded
+	case h.buf.Len() == 0:
+		return 0, io.EOF
+	}
+	defer h.cond.Broadcast()
+	return h.buf.Read(p)
+}
+
+func (e *end) Write(p []byte) (int, error) {
+	h := e.out
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.buf.Len() > 64<<10 && !h.closed && !h.write.over {
+		h.cond.Wait()
+	}
+	switch {
+	case h.closed:
+		return 0, io.ErrClosedPipe
+	case h.write.over:
+		return 0, os.ErrDeadlineExceeded
+	}
+	defer h.cond.Broadcast()
+	return h.buf.Write(p)
+}
+
+func (e *end) Close() error {
+	e.in.close()
+	e.out.close()
+	return e.SetDeadline(time.Time{})
+}
+
+func (e *end) SetDeadline(t time.Time) error {
+	_ = e.SetReadDeadline(t)
+	return e.SetWriteDeadline(t)
+}
+func (e *end) SetReadDeadline(t time.Time) error  { e.in.set(&e.in.reader, t); return nil }
+func (e *end) SetWriteDeadline(t time.Time) error { e.out.set(&e.out.write, t); return nil }
+func (e *end) LocalAddr() net.Addr                { return &net.TCPAddr{} }
+func (e *end) RemoteAddr() net.Addr               { return &net.TCPAddr{} }
+
+// blackHole dials connections that can fall silent: what is written vanishes, and nothing
+// comes any more.
+type blackHole struct {
+	dial func(context.Context, string, string) (net.Conn, error)
+	mu   sync.Mutex
+	made []*holeConn
+}
+
+func (b *blackHole) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := b.dial(ctx, network, address)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.made = append(b.made, &holeConn{Conn: conn})
+	return b.made[len(b.made)-1], err
+}
+
+func (b *blackHole) swallow() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.made {
+		c.gone.Store(true)
+	}
+}
+
+type holeConn struct {
+	net.Conn
+	gone atomic.Bool
+}
+
+func (c *holeConn) Write(p []byte) (int, error) {
+	if c.gone.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
