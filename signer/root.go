@@ -80,7 +80,8 @@ type RotateRootOptions struct {
 }
 
 // RotateRoot makes a bundle with the successor of the published root. Where the published targets file would not
-// be valid under it, the bundle also has that file's successor, for the new keys to sign.
+// be valid under it, or is expired, the bundle also has that file's successor: one could not be published without
+// the other.
 func RotateRoot(ctx context.Context, o RotateRootOptions) (*Draft, error) {
 	if o.Base.Empty() {
 		return nil, refuse("the repository has no root yet; the first is made by: root new")
@@ -102,7 +103,8 @@ func RotateRoot(ctx context.Context, o RotateRootOptions) (*Draft, error) {
 	stamp(&root.Signed.UnrecognizedFields, &root.Signed.Expires, o.Now, o.Lifetime)
 	setOwners(root.Signed.UnrecognizedFields, labels, root.Signed.Keys)
 	drafts := drafts{root: root}
-	if old := o.Base.Targets(); old != nil && root.VerifyDelegate(metadata.TARGETS, old) != nil {
+	old := o.Base.Targets()
+	if old != nil && (root.VerifyDelegate(metadata.TARGETS, old) != nil || !old.Signed.Expires.After(o.Now)) {
 		if drafts.targets, err = successor(old, o.Now, o.Lifetime); err != nil {
 			return nil, err
 		}

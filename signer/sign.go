@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -90,14 +91,22 @@ func orNobody(s string) string {
 }
 
 // Sign signs every file of the view and puts each in its place. A crash between two of them leaves the first
-// signed; signing again does the rest.
+// signed; signing again does the rest. A file that was changed since it was read stops the work.
 func (s *Signing) Sign() error {
 	for _, file := range s.View.Files {
-		data, err := bundle.Sign(file.file.raw, s.key)
+		path := filepath.Join(s.View.Bundle, filepath.FromSlash(file.Name))
+		now, err := readFile(path, bundle.MaxTargets)
 		if err != nil {
 			return fmt.Errorf("signing %s: %w", file.Name, err)
 		}
-		if err := durable.WriteFile(filepath.Join(s.View.Bundle, filepath.FromSlash(file.Name)), data, 0o644); err != nil {
+		if !bytes.Equal(now, file.file.raw) {
+			return refuse("%s was changed after it was shown to you and is not signed; run sign again", file.Name)
+		}
+		data, err := bundle.Sign(now, s.key)
+		if err != nil {
+			return fmt.Errorf("signing %s: %w", file.Name, err)
+		}
+		if err := durable.WriteFile(path, data, 0o644); err != nil {
 			return fmt.Errorf("signing %s: %w", file.Name, err)
 		}
 	}

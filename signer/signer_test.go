@@ -229,19 +229,32 @@ func TestSigningRefusals(t *testing.T) {
 	refused(t, err, "expired")
 }
 
-// A signature is made from the bytes that were shown, whatever lies in the folder by then.
+// A signature is made for the bytes that were shown and no others: what lies in the folder by then may have been
+// swapped, or signed by somebody else in the meantime.
 func TestWhatWasShownIsSigned(t *testing.T) {
 	w := newWorld(t, "alice", "bob", "carol", "dora")
 	must(NewRelease(t.Context(), w.releaseOptions(w.publish(start), start)))(t)
 	s := must(PrepareSigning(SignOptions{Bundle: w.path("out"), Key: w.keys["dora"], Now: start}))(t)
 	name := w.path("out/metadata/1.cam.json")
-	shown := must(parse[metadata.TargetsType](name, must(os.ReadFile(name))(t)))(t)
-	check(t, os.WriteFile(name, []byte(`{"swapped":"in"}`), 0o644))
-	check(t, s.Sign())
-	signed := must(parse[metadata.TargetsType](name, must(os.ReadFile(name))(t)))(t)
-	if same := must(sameSigned(shown, signed))(t); !same || len(signed.Signatures) != 1 {
-		t.Errorf("signed something else than what was shown")
+	role := must(parse[metadata.TargetsType](name, must(os.ReadFile(name))(t)))(t)
+	role.Signed.Targets = map[string]*metadata.TargetFiles{}
+	swapped := must(bundle.Encode(role))(t)
+	check(t, os.WriteFile(name, swapped, 0o644))
+	refused(t, s.Sign(), "was changed after it was shown to you and is not signed")
+	if got := must(os.ReadFile(name))(t); !bytes.Equal(got, swapped) {
+		t.Errorf("the swapped file was signed")
 	}
+}
+
+// An expired root and an expired targets file can only be renewed together.
+func TestExpiredRootAndTargetsAreRenewedTogether(t *testing.T) {
+	w := newWorld(t, "alice", "bob", "carol", "dora")
+	base, late := w.publish(start, 1), start.Add(2*year)
+	must(RotateRoot(t.Context(), RotateRootOptions{Out: w.path("out"), Base: base, Lifetime: year, Now: late}))(t)
+	for _, name := range []string{"alice", "bob"} {
+		w.sign("out", name, late)
+	}
+	check(t, CheckBundle(w.path("out"), "", "", late))
 }
 
 // A good signature from the copy takes the place of a bad one of the same key.

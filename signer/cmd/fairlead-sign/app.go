@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,11 +40,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("interrupted; nothing was left half made")
 	}
-	fmt.Fprintf(stderr, "fairlead-sign: %v\n", err)
+	fmt.Fprintf(stderr, "fairlead-sign: %s\n", printable(err.Error()))
 	if errors.As(err, new(usageError)) {
 		fmt.Fprintln(stderr, "more: fairlead-sign COMMAND --help")
 	}
 	return exitCode(err)
+}
+
+// printable keeps what a damaged or hostile file brought into a message from acting on the terminal.
+func printable(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.C, r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, message)
 }
 
 func exitCode(err error) int {
