@@ -66,7 +66,9 @@ func newWorld(b *testing.B) *world {
 	return w
 }
 
-func (w *world) at(parts ...string) string { return filepath.Join(append([]string{w.dir}, parts...)...) }
+func (w *world) at(parts ...string) string {
+	return filepath.Join(append([]string{w.dir}, parts...)...)
+}
 
 func (w *world) run(b *testing.B, tool string, args ...string) {
 	b.Helper()
