@@ -97,7 +97,7 @@ func TestSlotFaults(t *testing.T) {
 	} {
 		for _, kind := range deviceKinds(t) {
 			t.Run(c.name+"/"+kind.name, func(t *testing.T) {
-				path, journal := kind.make(t, 1<<20), t.TempDir()
+				path, journal := kind.make(t, 1<<20), fastDir(t)
 				d := c.device
 				d.Device = openTestSlot(t, path, SlotOptions{})
 				p := plan(t, &memorySource{release: rel}, &d, journal)
@@ -147,7 +147,7 @@ func TestBitFlipInSlot(t *testing.T) {
 		{"always", 9, "frame 9, at byte 589824 of the slot, was written twice and reads back wrong"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			path, journal := fileSlot(t, 1<<20), t.TempDir()
+			path, journal := fileSlot(t, 1<<20), fastDir(t)
 			flips := 0
 			d := &faultyDevice{Device: openTestSlot(t, path, SlotOptions{})}
 			d.write = func(_ int, p []byte, off int64) (int, error, bool) {
@@ -177,6 +177,32 @@ func TestBitFlipInSlot(t *testing.T) {
 	}
 }
 
+// An install that breaks off while it heals has one frame left to fetch.
+func TestHealingIsResumed(t *testing.T) {
+	s := &memorySource{release: makeRelease(t, testImage(14, 0))}
+	path, journal := fileSlot(t, 1<<20), fastDir(t)
+	d := &faultyDevice{Device: openTestSlot(t, path, SlotOptions{})}
+	d.write = func(n int, p []byte, off int64) (int, error, bool) { return len(p), nil, n == 1 }
+	healing := false
+	d.sync = func(int) (error, bool) { healing = journaled(t, journal) > 10; return nil, false }
+	s.open = func(int, int64, int64) (io.ReadCloser, error) {
+		if healing {
+			return nil, errLine
+		}
+		return nil, nil
+	}
+	p := plan(t, s, d, journal)
+	p.Limits.Workers = 1 // frames are written in their order
+	if res, err := Run(t.Context(), p); !errors.Is(err, ErrUnavailable) || res.Healed != 1 || journaled(t, journal) != 14 {
+		t.Fatalf("%+v, %v; journal %d", res, err, journaled(t, journal))
+	}
+	p.Source = &memorySource{release: s.release}
+	if res, err := Run(t.Context(), p); err != nil || res.Healed != 1 || len(p.Source.(*memorySource).framesAsked()) != 1 {
+		t.Errorf("%+v, %v; frames %v", res, err, p.Source.(*memorySource).framesAsked())
+	}
+	checkSlot(t, path, s.image)
+}
+
 // A manifest whose image is not what its artifact carries cannot be installed, whatever the frames say.
 func TestContradictingRelease(t *testing.T) {
 	rel := makeRelease(t, testImage(5, 0))
@@ -193,12 +219,13 @@ func TestSourceFaults(t *testing.T) {
 	rel := makeRelease(t, testImage(14, 0))
 	head := rel.manifest.Artifact.Head.Length
 	for _, c := range []struct {
-		name string
-		open func(s *memorySource) func(n int, offset, length int64) (io.ReadCloser, error)
-		want error // nil: it gets over it
-		text string
+		name     string
+		open     func(s *memorySource) func(n int, offset, length int64) (io.ReadCloser, error)
+		want     error // nil: it gets over it
+		text     string
+		attempts int
 	}{
-		{name: "breaks off after each third of a frame", open: func(s *memorySource) func(int, int64, int64) (io.ReadCloser, error) {
+		{name: "breaks off in every other request", attempts: 2, open: func(s *memorySource) func(int, int64, int64) (io.ReadCloser, error) {
 			return func(n int, offset, length int64) (io.ReadCloser, error) {
 				if n%2 == 0 {
 					return brokenReader(s.at(offset, length), length/3), nil
@@ -245,11 +272,13 @@ func TestSourceFaults(t *testing.T) {
 		{name: "all wrong", want: ErrCorrupt, text: "the source gave 4 wrong frames", open: wrongBytes(func(n int, _ int64) bool { return n > 0 })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			path, journal := fileSlot(t, 1<<20), t.TempDir()
+			path, journal := fileSlot(t, 1<<20), fastDir(t)
 			d := openTestSlot(t, path, SlotOptions{})
 			s := &memorySource{release: rel}
 			s.open = c.open(s)
-			_, err := Run(t.Context(), plan(t, s, d, journal))
+			p := plan(t, s, d, journal)
+			p.Limits.Attempts = c.attempts
+			_, err := Run(t.Context(), p)
 			if !errors.Is(err, c.want) || c.want != nil && !strings.Contains(err.Error(), c.text) {
 				t.Fatalf("got %v, want %v with %q", err, c.want, c.text)
 			}

@@ -155,7 +155,7 @@ func TestHTTPFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var fired atomic.Int64
-			path, journal := fileSlot(t, 1<<20), t.TempDir()
+			path, journal := fileSlot(t, 1<<20), fastDir(t)
 			p := plan(t, &memorySource{release: rel}, openTestSlot(t, path, SlotOptions{}), journal)
 			good := p.Source
 			p.Source = blobServer(t, rel, func(n int, w http.ResponseWriter, r *http.Request) bool {

@@ -23,7 +23,7 @@ type Plan struct {
 	Slot     string // its name; what the journal says is true of this slot only
 	Journal  string // folder of the journal; it is made if need be
 
-	Progress func(Progress) // called from one goroutine; must be quick; nil for none
+	Progress func(Progress) // never called twice at a time; must be quick; nil for none
 	Limits   Limits
 	Log      *slog.Logger   // nil logs nothing
 	Rand     func() float64 // in [0,1), for the jitter of waits; nil for math/rand/v2

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,7 @@ func TestInstall(t *testing.T) {
 				path := kind.make(t, 2<<20)
 				d := openTestSlot(t, path, SlotOptions{})
 				var last Progress
-				p := plan(t, s, d, t.TempDir())
+				p := plan(t, s, d, fastDir(t))
 				p.Progress = func(q Progress) { last = q }
 				res, err := Run(t.Context(), p)
 				if err != nil {
@@ -41,6 +42,14 @@ func TestInstall(t *testing.T) {
 				checkSlot(t, path, c.image)
 				if got := res.Written + res.Zeroed; got != int64(len(c.image)) || res.Fetched != int64(len(s.artifact)) {
 					t.Errorf("result %+v for an image of %d and an artifact of %d bytes", res, len(c.image), len(s.artifact))
+				}
+				for _, e := range s.asked[1:] {
+					if e.Length > p.Limits.Request {
+						t.Errorf("%d bytes were asked for at once, want at most %d", e.Length, p.Limits.Request)
+					}
+				}
+				if runs := len(data(s.head)); len(s.asked) > 1+2*runs {
+					t.Errorf("%d requests for %d runs of neighbouring frames", len(s.asked), runs)
 				}
 				if len(c.image) > 0 && (last.Phase != PhaseVerify || last.Done != last.Total || last.Total != int64(len(c.image))) {
 					t.Errorf("last progress %+v", last)
@@ -51,6 +60,12 @@ func TestInstall(t *testing.T) {
 			})
 		}
 	}
+}
+
+// data are the runs of frames that are not zeros.
+func data(head *firmware.Head) []Extent {
+	r := run{head: head}
+	return r.extents()
 }
 
 // An install that is asked for again only reads the slot.
@@ -202,12 +217,14 @@ func TestCancelAnywhere(t *testing.T) {
 	rel := makeRelease(t, testImage(13, 0))
 	for stop := range 40 {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		journal, path := t.TempDir(), fileSlot(t, 1<<20)
+		journal, path := fastDir(t), shmSlot(t, 1<<20)
 		d := openTestSlot(t, path, SlotOptions{})
 		p := plan(t, &memorySource{release: rel}, d, journal)
-		cause, calls := errors.New("shutting down"), 0
-		p.Progress = func(Progress) {
+		p.Limits.Workers = 1 // frames are written in their order
+		cause, calls, written := errors.New("shutting down"), 0, 0
+		p.Progress = func(q Progress) {
 			if calls++; calls == stop {
+				written = int(q.Done / testFrame)
 				cancel(cause)
 			}
 		}
@@ -221,6 +238,9 @@ func TestCancelAnywhere(t *testing.T) {
 		}
 		s := &memorySource{release: rel}
 		kept := journaled(t, journal)
+		if kept < written {
+			t.Fatalf("stop %d: %d frames were written, the journal knows of %d", stop, written, kept)
+		}
 		p = plan(t, s, d, journal)
 		if _, err := Run(t.Context(), p); err != nil {
 			t.Fatalf("stop %d: resuming: %v", stop, err)
@@ -245,12 +265,14 @@ func TestVerifySlot(t *testing.T) {
 		name  string
 		bytes []byte
 		want  error
+		text  string
 	}{
-		{"the image", image, nil},
-		{"the image and more", append(bytes.Clone(image), 1, 2, 3), nil},
-		{"one bit differs", flipped(image, len(image)-1), ErrCorrupt},
-		{"cut off", image[:len(image)-1], ErrCorrupt},
-		{"nothing", nil, ErrCorrupt},
+		{"the image", image, nil, ""},
+		{"the image and more", append(bytes.Clone(image), 1, 2, 3), nil, ""},
+		{"one bit differs", flipped(image, len(image)-1), ErrCorrupt, "does not hold the image"},
+		{"cut off", image[:len(image)-1], ErrCorrupt, fmt.Sprintf("ends at byte %d", len(image)-1)},
+		{"cut off at a page", image[:8192], ErrCorrupt, "ends at byte 8192"},
+		{"nothing", nil, ErrCorrupt, "ends at byte 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "slot")
@@ -258,8 +280,9 @@ func TestVerifySlot(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := openTestSlot(t, path, SlotOptions{ReadOnly: true})
-			if err := VerifySlot(t.Context(), d, m.Image, nil); !errors.Is(err, c.want) {
-				t.Errorf("got %v, want %v", err, c.want)
+			err := VerifySlot(t.Context(), d, m.Image, nil)
+			if !errors.Is(err, c.want) || c.want != nil && !strings.Contains(err.Error(), c.text) {
+				t.Errorf("got %v, want %v with %q", err, c.want, c.text)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()

@@ -90,7 +90,7 @@ func TestKilledAtEveryFrame(t *testing.T) {
 	deaths, kept := 0, 0
 	for die := 0; ; die++ {
 		o := victimOrder{
-			Artifact: artifact, Slot: fileSlot(t, 1<<20), Journal: t.TempDir(), Manifest: rel.manifest,
+			Artifact: artifact, Slot: fileSlot(t, 1<<20), Journal: fastDir(t), Manifest: rel.manifest,
 			Die: die / 2, Half: die%2 == 1,
 		}
 		if !killVictim(t, o) {

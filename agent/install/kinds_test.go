@@ -20,7 +20,7 @@ func deviceKinds(t testing.TB) []deviceKind {
 	t.Helper()
 	kinds := []deviceKind{
 		{"file", fileSlot},
-		{"shm", func(t testing.TB, size int) string { return shmSlot(t, size) }},
+		{"shm", shmSlot},
 	}
 	if why := noLoop(); why != "" {
 		t.Logf("NOT TESTED on block devices: %s", why)
@@ -67,15 +67,19 @@ func attachLoop(t testing.TB, file string) string {
 // shmSlot makes a slot file on a memory file system, which has neither every fallocate nor, on older kernels, O_DIRECT.
 func shmSlot(t testing.TB, size int) string {
 	t.Helper()
+	path := filepath.Join(fastDir(t), "slot-b")
+	must(t, os.WriteFile(path, bytes.Repeat([]byte{0xA5}, size), 0o600))
+	return path
+}
+
+// fastDir is a folder in memory where there is one: some tests sync by the thousand.
+func fastDir(t testing.TB) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "fairlead-install-")
 	if err != nil {
 		t.Logf("NOT TESTED on /dev/shm: %v", err)
-		return fileSlot(t, size)
+		return t.TempDir()
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	path := filepath.Join(dir, "slot-b")
-	if err := os.WriteFile(path, bytes.Repeat([]byte{0xA5}, size), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return dir
 }

@@ -206,6 +206,38 @@ func TestIsZero(t *testing.T) {
 	}
 }
 
+// Offsets beyond 2^31 and 2^32 reach their bytes, and a device's reads and zeros do too.
+func TestLargeOffsets(t *testing.T) {
+	const size = 1<<32 + 3<<20
+	path := filepath.Join(t.TempDir(), "slot")
+	d := openTestSlot(t, path, SlotOptions{Capacity: size})
+	offsets := []int64{0, 1<<31 - 1<<20, 1 << 31, 1<<32 - 1<<20, 1 << 32, size - 1<<20}
+	var data []Extent
+	for _, off := range offsets {
+		data = append(data, Extent{off, 1 << 20})
+	}
+	must(t, d.Reserve(size, data))
+	for i, off := range offsets {
+		_, err := d.WriteAt(bytes.Repeat([]byte{byte(i + 1)}, 1<<20), off)
+		must(t, err)
+	}
+	must(t, d.Zero(1<<31, 1<<20))
+	must(t, d.Sync())
+	for i, off := range offsets {
+		want := bytes.Repeat([]byte{byte(i + 1)}, 1<<20)
+		if off == 1<<31 {
+			clear(want)
+		}
+		bufs, err := newBuffers(1, 1<<20)
+		must(t, err)
+		got := bufs.take()
+		if _, err := d.ReadAt(got, off); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("offset %d: other bytes came back, %v", off, err)
+		}
+		bufs.close()
+	}
+}
+
 func TestCheckMounts(t *testing.T) {
 	info := "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw\n" +
 		"37 35 7:12 / /media/a\\040b rw - ext4 /dev/loop12 rw\nshort line\n"
@@ -249,6 +281,12 @@ func TestDevicesInUse(t *testing.T) {
 		t.Errorf("a device that is open: %v", err)
 	}
 	must(t, first.Close())
+	other, err := os.OpenFile(loop, os.O_RDONLY|os.O_EXCL, 0) // as a mount of another namespace, or LVM, would
+	must(t, err)
+	if _, err := OpenSlot(loop, SlotOptions{}); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "mounted, part of") {
+		t.Errorf("a device that something else holds: %v", err)
+	}
+	must(t, other.Close())
 	testMounted(t, loop)
 }
 

@@ -100,7 +100,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 	for cut := 0; ; cut++ {
 		for seed := range uint64(4) {
 			rnd := rand.New(rand.NewPCG(seed, uint64(cut)))
-			d := &fragileDevice{medium: bytes.Repeat([]byte{0xA5}, 1<<20), rnd: rnd, cut: cut, journal: t.TempDir(), saved: t.TempDir()}
+			d := &fragileDevice{medium: bytes.Repeat([]byte{0xA5}, 1<<20), rnd: rnd, cut: cut, journal: fastDir(t), saved: fastDir(t)}
 			if _, err := Run(t.Context(), plan(t, &memorySource{release: rel}, d, d.journal)); err == nil {
 				if cuts < 20 || kept == 0 {
 					t.Errorf("%d cuts, %d frames kept: the test is blind", cuts, kept)
@@ -108,7 +108,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 				return
 			}
 			cuts++
-			second := &fragileDevice{medium: d.survived, rnd: rnd, cut: rnd.IntN(24), journal: d.saved, saved: t.TempDir()}
+			second := &fragileDevice{medium: d.survived, rnd: rnd, cut: rnd.IntN(24), journal: d.saved, saved: fastDir(t)}
 			kept += recoverFrom(t, rel, second)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 func TestInstallAmongAccidents(t *testing.T) {
 	releases := []release{makeRelease(t, testImage(7, 0)), makeRelease(t, testImage(7, 1)), makeRelease(t, testImage(3, 2))}
 	rapid.Check(t, func(rt *rapid.T) {
-		path, journal := fileSlot(t, 10*testFrame), t.TempDir()
+		path, journal := shmSlot(t, 10*testFrame), fastDir(t)
 		d := openTestSlot(t, path, SlotOptions{})
 		defer d.Close()
 		for range rapid.IntRange(1, 4).Draw(rt, "runs") {

@@ -3,7 +3,6 @@ package install
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
@@ -28,9 +27,6 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 		return Result{}, err
 	}
 	err = r.run(ctx)
-	if cause := context.Cause(ctx); err != nil && cause != nil && Class(err) == "unavailable" {
-		err = fmt.Errorf("installing %s: %w", p.Manifest.Version, cause)
-	}
 	r.res.Fetched = r.fetched.Load()
 	return r.res, err
 }
