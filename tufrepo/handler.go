@@ -83,18 +83,22 @@ func (h handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// open does not block on a FIFO nor follow a link, so that a file that came
-// here by accident is not served for what it is not.
+// open refuses links, so that a name has one file and a file one name, and
+// what is not a regular file. It does not block on a FIFO.
 func (h handler) open(name string) (*os.File, error) {
-	f, err := h.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if errors.Is(err, syscall.ELOOP) {
+	link, err := h.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !link.Mode().IsRegular() {
 		return nil, fs.ErrNotExist
 	}
+	f, err := h.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
+	if err == nil && !os.SameFile(link, st) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {

@@ -1,0 +1,126 @@
+package tufrepo
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
+)
+
+func (w *world) collect(grace time.Duration) Collected {
+	w.t.Helper()
+	c, err := w.repo.Collect(context.Background(), grace)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+func TestCollect(t *testing.T) {
+	w := newWorld(t)
+	w.publish(w.genesis())
+	first := repotest.Files(t, w.repo.dir)
+	w.now = w.now.Add(24 * time.Hour)
+	w.withdraw("1.1.0", 2)
+	gone := []string{"metadata/1.base-unit.json", "metadata/1.snapshot.json"}
+	for _, name := range first {
+		if strings.HasPrefix(name, "blobs/") || strings.HasPrefix(name, "targets/") {
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+
+	w.now = w.now.Add(Grace - time.Second)
+	if c := w.collect(Grace); len(c.Removed) != 0 || c.Waiting != len(gone) || !c.Next.Equal(w.now.Add(time.Second)) {
+		t.Errorf("a second too early: %+v", c)
+	}
+	w.now = w.now.Add(time.Second)
+	c := w.collect(Grace)
+	if !slices.Equal(c.Removed, gone) || c.Waiting != 0 || c.Bytes < 500 {
+		t.Errorf("removed %q (%d bytes), %d waiting; want %q", c.Removed, c.Bytes, c.Waiting, gone)
+	}
+	for _, name := range []string{"metadata/1.root.json", "metadata/1.targets.json", "state/keys/timestamp.key"} {
+		if _, err := os.Stat(w.repo.path(name)); err != nil {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	w.renew()
+	w.mustSee(w.device(), "1.1.0")
+	if c := w.collect(0); len(c.Removed) > 1 {
+		t.Errorf("there was more to remove: %+v", c)
+	}
+}
+
+// Without a journal, or with a damaged one, the grace starts anew.
+func TestCollectWithoutItsJournal(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"lost":    os.Remove,
+		"damaged": func(path string) error { return os.WriteFile(path, []byte("{"), 0o644) },
+		"future": func(path string) error {
+			return os.WriteFile(path, []byte(`{"metadata/1.snapshot.json":"2999-01-01T00:00:00Z"}`), 0o644)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.publish(w.genesis())
+			w.withdraw("1.1.0", 2)
+			if err := spoil(w.repo.path(journalName)); err != nil {
+				t.Fatal(err)
+			}
+			w.now = w.now.Add(Grace)
+			if c := w.collect(Grace); len(c.Removed) != 0 || c.Waiting != 4 {
+				t.Errorf("%+v, want four files waiting", c)
+			}
+			w.now = w.now.Add(Grace)
+			if c := w.collect(Grace); len(c.Removed) != 4 {
+				t.Errorf("%+v, want four files removed", c)
+			}
+		})
+	}
+}
+
+// A blob that comes back to use and falls out of it again has its whole grace.
+func TestGraceStartsAnew(t *testing.T) {
+	w := newWorld(t)
+	dir := w.genesis()
+	w.publish(dir)
+	blob := "blobs/" + repotest.Files(t, w.repo.path("blobs"))[0]
+	w.withdraw("1.1.0", 2)
+	w.now = w.now.Add(Grace - time.Hour)
+	again := t.TempDir()
+	w.Release(t, again, w.now, w.base().Role(repotest.Product), repotest.Product, "1.2.0", 3, repotest.Image("one", 200_000))
+	w.publish(again)
+	w.withdraw("1.3.0", 4)
+	w.now = w.now.Add(2 * time.Hour)
+	if c := w.collect(Grace); slices.Contains(c.Removed, blob) {
+		t.Error("a blob went that was in use two hours ago")
+	}
+	if _, err := os.Stat(w.repo.path(blob)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCollectLeavesForeignFiles(t *testing.T) {
+	w := newWorld(t)
+	w.publish(w.genesis())
+	for _, name := range []string{"metadata/README", "blobs/notes.txt", "index.html"} {
+		repotest.Put(t, w.repo.dir, name, []byte("mine"))
+	}
+	repotest.Put(t, w.repo.dir, "blobs/.tmp-123", []byte("torn"))
+	w.collect(0)
+	w.now = w.now.Add(time.Hour)
+	w.collect(0)
+	files := repotest.Files(t, w.repo.dir)
+	for _, name := range []string{"metadata/README", "blobs/notes.txt", "index.html"} {
+		if !slices.Contains(files, name) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	if slices.Contains(files, "blobs/.tmp-123") {
+		t.Error("a torn file of a writer that died is still there")
+	}
+}
