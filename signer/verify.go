@@ -2,11 +2,8 @@ package signer
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -232,86 +229,4 @@ func (v *verifier) manifest(data []byte) error {
 	}
 	v.prove("it is the manifest of %s, which %s %d lists", path, m.Product, role.Signed.Version)
 	return unexpired(m.Product, role.Signed.Expires, v.Now)
-}
-
-// artifact decodes the whole file, and finds the release that pins it.
-func (v *verifier) artifact(ctx context.Context) error {
-	got, err := readArtifact(ctx, v.VerifyOptions.Path, v.Progress)
-	if err != nil {
-		return err
-	}
-	v.prove("every frame is what the index says; the image has %s, SHA-256 %s", bytesWords(got.image.Length), got.image.SHA256)
-	if v.base == nil {
-		v.cannot("who made it: name a repository with --repo")
-		return nil
-	}
-	for _, product := range v.base.Products() {
-		entries, err := bundle.Releases(product, v.base.Role(product))
-		if err != nil {
-			return refusal{err}
-		}
-		for _, e := range entries {
-			m, err := v.base.Manifest(e.Path)
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return refusal{err}
-			}
-			if m.Artifact.Blob == got.file && m.Image == got.image {
-				v.prove("it is the artifact of %s", e.Path)
-				return nil
-			}
-		}
-	}
-	return refuse("no release of the repository has this artifact")
-}
-
-type artifactSums struct {
-	file, image firmware.Blob
-}
-
-// readArtifact reads an artifact as a device does, frame by frame, and throws the image away.
-func readArtifact(ctx context.Context, path string, progress func(done, total int64)) (artifactSums, error) {
-	var sums artifactSums
-	head, err := openArtifact(path)
-	if err != nil {
-		return sums, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return sums, err
-	}
-	defer f.Close()
-	d, err := firmware.NewDecoder(head.FrameSize())
-	if err != nil {
-		return sums, err
-	}
-	defer d.Close()
-	file, image := sha256.New(), sha256.New()
-	raw := io.TeeReader(f, file)
-	if _, err := io.CopyN(io.Discard, raw, head.HeadLength()); err != nil {
-		return sums, fmt.Errorf("reading %s: %w", path, err)
-	}
-	var stored, out []byte
-	for i := range head.Len() {
-		frame := head.Frame(i)
-		stored = append(stored[:0], make([]byte, frame.Stored)...)
-		if _, err := io.ReadFull(raw, stored); err != nil {
-			return sums, fmt.Errorf("reading %s: %w", path, err)
-		}
-		if out, err = d.Decode(out, frame, stored); err != nil {
-			return sums, refuse("%s: %w", path, err)
-		}
-		image.Write(out)
-		if progress != nil {
-			progress(frame.At+frame.Length, head.ImageLength())
-		}
-		if ctx.Err() != nil {
-			return sums, ctx.Err()
-		}
-	}
-	sums.file = firmware.Blob{Length: head.ArtifactLength(), SHA256: firmware.Digest(file.Sum(nil))}
-	sums.image = firmware.Blob{Length: head.ImageLength(), SHA256: firmware.Digest(image.Sum(nil))}
-	return sums, nil
 }
