@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -52,6 +53,7 @@ func (s *Service) mqttOverWebSocket(w http.ResponseWriter, r *http.Request, id d
 type wsConn struct {
 	*websocket.Conn
 	message io.Reader
+	writing sync.Mutex // the WebSocket takes one writer at a time, and its deadline from nobody else
 }
 
 func (c *wsConn) Read(p []byte) (int, error) {
@@ -78,10 +80,18 @@ func (c *wsConn) Read(p []byte) (int, error) {
 }
 
 func (c *wsConn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.WriteMessage(websocket.BinaryMessage, p); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+func (c *wsConn) SetWriteDeadline(t time.Time) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.Conn.SetWriteDeadline(t)
 }
 
 func (c *wsConn) SetDeadline(t time.Time) error {
