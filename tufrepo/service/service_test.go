@@ -113,19 +113,19 @@ func TestPoisonRequests(t *testing.T) {
 }
 
 func TestEnrolmentsAreLimited(t *testing.T) {
-	s := newSite(t, func(c *service.Config) { c.Limits.EnrollRate = 5 })
+	s := newSite(t, func(c *service.Config) { c.Limits.EnrollRate = 0.01 })
 	s.tenant("acme", 1)
 	u := s.stranger()
 	req := u.enrollRequest("000000000000.guess", "s1")
 	var got []int
-	for range 5 {
+	for range 3 {
 		r := u.do("POST", wire.PathEnroll, req)
 		got = append(got, r.status)
 		if r.status == 429 && r.header.Get("Retry-After") == "" {
 			t.Error("429 without Retry-After")
 		}
 	}
-	if got[0] != 403 || got[4] != 429 {
+	if !slices.Equal(got, []int{403, 429, 429}) {
 		t.Errorf("guessing tokens: %v", got)
 	}
 }
