@@ -16,6 +16,7 @@ import (
 	"github.com/fairlead/fairlead/agent/health"
 	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/link"
+	"github.com/fairlead/fairlead/agent/wire"
 )
 
 // Options are the world around an agent. The zero value is a real device's.
@@ -41,6 +42,7 @@ type Options struct {
 	Link     link.Timing // zero fields have the link's defaults; Poll is the configuration's
 	Limits   install.Limits
 	Progress func(install.Progress) // of downloads and of reading back; must be quick
+	Observe  func(wire.Event)       // of each transition of an update; must be quick
 	Notify   Notify
 }
 

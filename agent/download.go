@@ -47,10 +47,10 @@ func (a *attempt) run(ctx context.Context) (install.Result, error) {
 	if err != nil {
 		return install.Result{}, err
 	}
-	if r := releaseOf(m, ""); r.Image == a.runs.Image && r.Version == a.runs.Version && r.Counter == a.runs.Counter {
+	if a.runs.is(m) {
 		return install.Result{}, errAlready
 	}
-	if err := a.chosen(releaseOf(m, "")); err != nil {
+	if err := a.chosen(releaseOf(m)); err != nil {
 		return install.Result{}, err
 	}
 	return a.install(ctx, m, slot)
@@ -70,13 +70,15 @@ func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot instal
 					cancel(err)
 				}
 			}
-			a.progress(p)
+			if a.progress != nil {
+				a.progress(p)
+			}
 		},
 	})
 }
 
-func releaseOf(m *firmware.Manifest, update string) Release {
-	return Release{Product: m.Product, Version: m.Version, Counter: m.Counter, Image: m.Image, Update: update}
+func releaseOf(m *firmware.Manifest) Release {
+	return Release{Product: m.Product, Version: m.Version, Counter: m.Counter, Image: m.Image}
 }
 
 // newAttempt copies what an attempt at the present update needs.
@@ -94,11 +96,9 @@ func (s *session) newAttempt(b boot.State, repo repository, source client.Source
 // directed is a direction that was verified, made for this device, and is not older than the
 // one before.
 func (l *loop) directed(ctx context.Context, d direction.Direction) {
+	l.calm()
 	s := l.m.state
 	l.seen = d.Version
-	if !s.busy() {
-		l.m.state.LastError = ""
-	}
 	switch {
 	case s.busy() && d.Update == s.Update.ID:
 		l.renewed(d)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/tufrepo/client"
 )
 
@@ -37,6 +38,9 @@ func foreign(err error) Reason {
 		return r
 	}
 	if r := ofClient(err); r != "" {
+		return r
+	}
+	if r := ofLink(err); r != "" {
 		return r
 	}
 	switch {
@@ -91,6 +95,17 @@ func ofClient(err error) Reason {
 		return Busy
 	}
 	return IO
+}
+
+func ofLink(err error) Reason {
+	var e *link.Error
+	switch {
+	case !errors.As(err, &e):
+		return ""
+	case e.Class == link.ClassCaptive:
+		return CaptivePortal
+	}
+	return Unavailable
 }
 
 func isLost(err error) bool {

@@ -41,6 +41,7 @@ var errSuperseded = errors.New("superseded")
 func newLoop(s *session) *loop {
 	l := &loop{session: s, post: make(chan func()), reached: make(chan struct{}), retry: time.NewTimer(time.Hour)}
 	l.retry.Stop()
+	s.m.told = l.changed
 	return l
 }
 
@@ -155,7 +156,7 @@ func (l *loop) advance(ctx context.Context) {
 	case reboot, retreat:
 		l.askReboot(b)
 	case hold:
-		l.trouble(refuse(Busy, "slot %q runs and slot %q is committed: reboot to return to it, or keep what runs with fairlead-agent commit", b.Running, b.Committed))
+		l.trouble(unclear(b))
 	}
 	l.report(b)
 }
@@ -187,14 +188,35 @@ func (l *loop) pause(d time.Duration) {
 	l.retry.Reset(d)
 }
 
-// trouble tells what is in the way.
+// trouble tells what is in the way. It is kept when it is of a new kind, so that the words of
+// a trouble that comes again and again do not wear the medium out.
 func (l *loop) trouble(err error) {
-	text := wire.Text(err.Error())
-	if l.m.state.LastError == text {
+	was, reason, text := l.m.state.Trouble, ReasonOf(err), wire.Text(err.Error())
+	if was != nil && was.Reason == reason {
+		if was.Text != text {
+			l.o.Log.Warn("trouble", "reason", reason, "error", err)
+			l.m.state.Trouble = &trouble{reason, text, was.Since}
+		}
 		return
 	}
-	l.o.Log.Error("trouble", "reason", ReasonOf(err), "error", err)
-	l.m.state.LastError = text // kept with the next transition; not worth a write of its own
+	l.o.Log.Error("trouble", "reason", reason, "error", err)
+	l.setTrouble(&trouble{reason, text, l.now()})
+}
+
+func (l *loop) setTrouble(t *trouble) {
+	next := l.m.state
+	next.Trouble = t
+	if err := l.m.save(next); err != nil {
+		l.m.state = next // in memory it stands; the next transition keeps it
+	}
+	l.status()
+}
+
+// calm: the way is free again.
+func (l *loop) calm() {
+	if l.m.state.Trouble != nil && !l.m.state.busy() {
+		l.setTrouble(nil)
+	}
 }
 
 // askReboot leaves the loop for a reboot.

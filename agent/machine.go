@@ -30,12 +30,14 @@ type events interface {
 // machine is the state of the device and its transitions. It belongs to one goroutine. It
 // does not touch the network.
 type machine struct {
-	files  files
-	boot   boot.Bootloader
-	out    events
-	now    func() time.Time
-	log    *slog.Logger
-	native Release // what the configuration says of the running slot
+	files   files
+	boot    boot.Bootloader
+	out     events
+	now     func() time.Time
+	log     *slog.Logger
+	observe func(wire.Event) // of each event that the outbox took
+	told    func()           // called after every transition
+	native  Release          // what the configuration says of the running slot
 
 	state  state
 	record record
@@ -53,13 +55,9 @@ func (m *machine) open() error {
 	if m.record, err = loadRecord(m.files); err != nil && !m.lost(err) {
 		return err
 	}
-	b, err := m.boot.State()
-	if err != nil {
-		return fmt.Errorf("ask the bootloader for its state: %w", err)
-	}
 	floor := m.floor()
-	if held := m.record.Slots[b.Running]; b.Running == b.Committed && !b.Lost {
-		floor = max(floor, held.Counter) // a crash came between the commit and the record
+	if b, err := m.boot.State(); err == nil && b.Running == b.Committed && !b.Lost {
+		floor = max(floor, m.record.Slots[b.Running].Counter) // a crash came between the commit and the record
 	}
 	if floor != m.record.Counter {
 		return m.keep(func(r *record) { r.Counter = floor })
@@ -120,7 +118,7 @@ func (m *machine) enter(to wire.State, edit func(*update)) error {
 		next.end()
 	}
 	if to == wire.Downloading || to == wire.Committed {
-		next.LastError = ""
+		next.Trouble = nil
 	}
 	if err := m.save(next); err != nil {
 		return err
@@ -129,6 +127,9 @@ func (m *machine) enter(to wire.State, edit func(*update)) error {
 		"reason", next.Update.Reason, "detail", next.Update.Detail)
 	m.unsent = append(m.unsent, m.event())
 	m.deliver()
+	if m.told != nil {
+		m.told()
+	}
 	return nil
 }
 
@@ -146,12 +147,16 @@ func (m *machine) catchUp() {
 // rollback: what it did not take is offered again at the next transition.
 func (m *machine) deliver() {
 	for len(m.unsent) > 0 {
-		if _, err := m.out.Append(m.unsent[0]); err != nil {
+		e, err := m.out.Append(m.unsent[0])
+		if err != nil {
 			m.log.Error("put event into the outbox", "error", err)
 			m.unsent = m.unsent[max(0, len(m.unsent)-maxEnded):]
 			return
 		}
 		m.unsent = m.unsent[1:]
+		if m.observe != nil {
+			m.observe(e)
+		}
 	}
 }
 

@@ -15,11 +15,8 @@ import (
 // connected: the uplink is open. current is the direction that was accepted last.
 func (l *loop) connected(ctx context.Context, u *uplink, current *direction.Direction) {
 	l.up = u
-	if current != nil && l.seen == 0 {
-		l.seen = current.Version
-		if l.next == nil && l.now().Before(current.Expires) {
-			l.next = current
-		}
+	if current != nil && l.now().Before(current.Expires) {
+		l.directed(ctx, *current)
 	}
 	l.advance(ctx)
 }
@@ -51,9 +48,7 @@ func (l *loop) obey(up *uplink, c wire.Cmd) {
 	switch c.Name {
 	case wire.CmdPing:
 	case wire.CmdReportNow:
-		if b, err := l.boot.State(); err == nil {
-			l.report(b)
-		}
+		l.changed()
 	case wire.CmdCheck:
 		up.link.Poll()
 	default:
@@ -74,6 +69,13 @@ func (l *loop) check() health.Check {
 	}}
 }
 
+// changed is called after every transition.
+func (l *loop) changed() {
+	if b, err := l.boot.State(); err == nil {
+		l.report(b)
+	}
+}
+
 // report tells the service what this device is.
 func (l *loop) report(b boot.State) {
 	l.status()
@@ -86,7 +88,7 @@ func (l *loop) report(b boot.State) {
 		Schema: wire.Schema, Time: l.now(), BootID: l.o.BootID, Agent: l.o.Version,
 		Product: l.cfg.Product, Hardware: l.cfg.Hardware, Serial: l.cfg.Serial, MAC: l.cfg.MAC,
 		Version: runs.Version, Counter: m.floor(), Slot: string(b.Running), State: s.State, Update: s.Update.ID,
-		Direction: l.seen, LastError: s.LastError,
+		Direction: l.seen, LastError: s.Trouble.String(),
 	}
 	for _, slot := range []boot.Slot{boot.A, boot.B} {
 		r.Slots = append(r.Slots, wire.SlotStatus{
@@ -124,8 +126,8 @@ func (l *loop) status() {
 	if l.transport != "" {
 		line += ", connected by " + l.transport
 	}
-	if s.LastError != "" {
-		line += ", last trouble: " + s.LastError
+	if s.Trouble != nil {
+		line += ", trouble: " + s.Trouble.Text
 	}
 	l.o.Notify.Status(line)
 }

@@ -60,7 +60,8 @@ func (s *session) prepare() (err error) {
 		return err
 	}
 	s.m = &machine{
-		files: folder(s.cfg.State), boot: s.boot, out: s.out, now: s.now, log: s.o.Log,
+		observe: s.o.Observe,
+		files:   folder(s.cfg.State), boot: s.boot, out: s.out, now: s.now, log: s.o.Log,
 		native: Release{Product: s.cfg.Product, Version: s.cfg.Factory.Version, Counter: s.cfg.Factory.Counter},
 	}
 	return s.m.open()

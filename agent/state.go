@@ -35,8 +35,23 @@ type state struct {
 	// Ended are updates that are over, the newest last. None is begun again.
 	Ended []string `json:"ended,omitempty"`
 	// Floor is the release counter that record holds as well.
-	Floor     int64  `json:"floor"`
-	LastError string `json:"last_error,omitempty"`
+	Floor int64 `json:"floor"`
+	// Trouble is what was in the way last, until it no longer is.
+	Trouble *trouble `json:"trouble,omitempty"`
+}
+
+// trouble is an error for people, with the time when it was first met.
+type trouble struct {
+	Reason Reason    `json:"reason"`
+	Text   string    `json:"text"`
+	Since  time.Time `json:"since"`
+}
+
+func (t *trouble) String() string {
+	if t == nil {
+		return ""
+	}
+	return t.Text
 }
 
 type mark struct {

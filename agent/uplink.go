@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -38,9 +37,11 @@ func (l *loop) openUplink(id identity) (u *uplink, err error) {
 	if u.link, err = link.New(l.linkConfig(n, id)); err != nil {
 		return u, err
 	}
-	if u.source, err = newSource(l.cfg.Service, u.link.HTTPClient(), l.now); err != nil {
+	base, err := url.Parse(l.cfg.Service)
+	if err != nil {
 		return u, err
 	}
+	u.source = client.HTTPSource(base, u.link.HTTPClient(), client.HTTPOptions{Clock: l.now})
 	if u.repo, err = l.openRepository(u.source); err != nil {
 		return u, err
 	}
@@ -49,21 +50,15 @@ func (l *loop) openUplink(id identity) (u *uplink, err error) {
 }
 
 func (u *uplink) close() {
+	if u.link != nil {
+		u.link.HTTPClient().CloseIdleConnections()
+	}
 	if u.repo != nil {
 		_ = u.repo.Close()
 	}
 	if u.director != nil {
 		_ = u.director.Close()
 	}
-}
-
-// newSource reads metadata and blobs from a repository's address.
-func newSource(address string, hc *http.Client, now func() time.Time) (client.Source, error) {
-	base, err := url.Parse(address)
-	if err != nil {
-		return nil, err
-	}
-	return client.HTTPSource(base, hc, client.HTTPOptions{Clock: now}), nil
 }
 
 func (s *session) openDirector(id identity, source client.Source) (*client.Director, error) {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+
+	"github.com/fairlead/fairlead/agent"
+)
+
+func commands() []command {
+	return []command{
+		{name: "run", usage: "be the daemon: take directions, install, prove, commit or go back", run: runDaemon},
+		{name: "install", usage: "install a release by hand from a packed repository, its folder or its https address",
+			arguments: []string{"SOURCE"}, flags: installFlags, run: installRelease},
+		{name: "check", usage: "ask the director and the repository what there is to install", run: check},
+		{name: "status", usage: "show the update, the versions and the slots", run: status},
+		{name: "commit", usage: "keep the release on trial without waiting for its checks", run: commit},
+		{name: "rollback", usage: "give up what is under way", flags: rebootFlag, run: rollback},
+		{name: "show-slots", usage: "show the boot slots", run: showSlots},
+		{name: "whoami", usage: "show the identity of this device", run: whoami},
+		{name: "enroll", usage: "get an identity from the service with a claim token", flags: claimFlag, run: enroll},
+		{name: "boot", usage: "play the bootloader of type file: choose the slot to start, and print it", run: playBoot},
+	}
+}
+
+func installFlags(set *flag.FlagSet, c *call) {
+	set.StringVar(&c.release, "release", "", "`version` to install; else the one with the highest counter that fits")
+	set.BoolVar(&c.progress, "progress", false, "show progress even if stderr is no terminal")
+	rebootFlag(set, c)
+}
+
+func rebootFlag(set *flag.FlagSet, c *call) {
+	set.BoolVar(&c.reboot, "reboot", false, "reboot if that is what it takes")
+}
+
+func claimFlag(set *flag.FlagSet, c *call) {
+	set.StringVar(&c.claimFile, "claim-file", "", "`file` with the claim token; else the one of the configuration")
+}
+
+func runDaemon(c *call, a *agent.Agent) error {
+	return a.Run(c)
+}
+
+func installRelease(c *call, a *agent.Agent) error {
+	o, err := a.Install(c, c.args[0], c.release)
+	if o.Update != "" {
+		printOutcome(c, o)
+	}
+	return rebootIf(c, a, err)
+}
+
+func commit(c *call, a *agent.Agent) error {
+	o, err := a.Commit()
+	printOutcome(c, o)
+	return err
+}
+
+func rollback(c *call, a *agent.Agent) error {
+	o, err := a.Rollback()
+	printOutcome(c, o)
+	return rebootIf(c, a, err)
+}
+
+// rebootIf reboots if the user asked for it; else the caller knows by the exit code.
+func rebootIf(c *call, a *agent.Agent, err error) error {
+	if !c.reboot || !errors.Is(err, agent.ErrReboot) {
+		return err
+	}
+	err = a.Reboot(c)
+	if errors.Is(err, agent.ErrReboot) {
+		return fmt.Errorf("%w: the configuration names no command for it, key \"reboot\"", err)
+	}
+	return err
+}
+
+func check(c *call, a *agent.Agent) error {
+	o, err := a.Check(c)
+	if o.Direction > 0 || errors.Is(err, agent.ErrNothing) {
+		printOffer(c, o, err)
+	}
+	return err
+}
+
+func status(c *call, a *agent.Agent) error {
+	s, err := a.Status()
+	if err == nil {
+		printStatus(c, s)
+	}
+	return err
+}
+
+func showSlots(c *call, a *agent.Agent) error {
+	s, err := a.Slots()
+	if err == nil {
+		printSlots(c, s)
+	}
+	return err
+}
+
+func whoami(c *call, a *agent.Agent) error {
+	id, err := a.Identity()
+	if err == nil {
+		printIdentity(c, id)
+	}
+	return err
+}
+
+func enroll(c *call, a *agent.Agent) error {
+	claim, err := a.ReadClaim(c.claimFile)
+	if err != nil {
+		return err
+	}
+	id, err := a.Enroll(c, claim)
+	if id.Device != "" {
+		printIdentity(c, id)
+	}
+	return err
+}
+
+func playBoot(c *call, a *agent.Agent) error {
+	slot, err := a.Play()
+	if slot != "" {
+		printSlot(c, slot)
+	}
+	return err
+}

@@ -1,0 +1,48 @@
+// Command fairlead-agent is the device's side of firmware updates: the daemon that takes
+// directions from a service, and the same steps by hand.
+//
+// # Exit codes
+//
+//	0   done
+//	1   failed: the message says at what
+//	2   wrong use: unknown command, flag or configuration key
+//	3   nothing to do: nothing new, nothing under way, enrolled already
+//	4   a reboot is needed, and was left to the caller
+//	5   refused by policy: wrong hardware or product, older release, busy, ...
+//	6   not verified: signature, rolled-back, expired or corrupt metadata or image
+//	7   no space, or the slot is too small
+//	8   unavailable: no network, no service, captive portal, wrong clock for TLS
+//	9   another agent is running
+//	10  not enrolled
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+// version is set by -ldflags "-X main.version=...".
+var version = "0.0.0-dev"
+
+// Memory: a device has little, and an image is much. What the buffers of an installation
+// take lies outside of Go's heap.
+const (
+	memoryLimit = 32 << 20 // bytes, unless GOMEMLIMIT says otherwise
+	gcPercent   = 50       // unless GOGC says otherwise
+)
+
+func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
