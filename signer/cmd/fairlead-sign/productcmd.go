@@ -31,7 +31,7 @@ or, later, as a bundle of its own:
 			append(where(),
 				&cli.StringSliceFlag{Name: "add-key", Usage: "public key `FILE` that enters"},
 				&cli.StringSliceFlag{Name: "remove-key", Usage: "`KEY` that leaves: its file, owner, or 8 digits of its id or more"},
-				&cli.IntFlag{Name: "threshold", Usage: "new threshold"},
+				&cli.IntFlag{Name: "threshold", Usage: "new threshold", DefaultText: "as it is"},
 			), productChange),
 	)
 }

@@ -18,11 +18,11 @@ func releaseCommand() *cli.Command {
 		&cli.StringFlag{Name: "product", Usage: "product that the release belongs to"},
 		&cli.StringFlag{Name: "version", Usage: "its name, such as 1.1.0"},
 		&cli.StringSliceFlag{Name: "hardware", Usage: "compatible string it is for; again for more"},
-		&cli.Int64Flag{Name: "counter", Usage: "release counter; default: one above the highest of the product"},
+		&cli.Int64Flag{Name: "counter", Usage: "release counter", DefaultText: "one above the highest of the product"},
 		&cli.StringFlag{Name: "min-agent", Usage: "least agent version, such as 1.2.0"},
 		&cli.StringFlag{Name: "notes-file", Usage: "release notes, text of at most 16 KiB"},
-		&cli.IntFlag{Name: "keep", Usage: fmt.Sprintf("list at most this many releases; default: once there are more than %d, the newest %d",
-			signer.MaxTargets, signer.DefaultKeep)},
+		&cli.IntFlag{Name: "keep", Usage: "list at most this many releases, the newest",
+			DefaultText: fmt.Sprintf("once there are more than %d, the newest %d", signer.MaxTargets, signer.DefaultKeep)},
 		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key `FILE`; again for more"},
 		expiresFlag(), passphraseFlag(), progressFlag(), jsonFlag())
 	return command("release", "turn an image into a release, in a bundle", " ",
@@ -30,7 +30,7 @@ func releaseCommand() *cli.Command {
       --image rootfs.img --out cam-1.1.0 --key dora.key
 
 The other signers add theirs with: fairlead-sign sign cam-1.1.0 --key emil.key
-They need cam-1.1.0 without its folder blobs only.`,
+They can do without its folder blobs.`,
 		flags, release)
 }
 

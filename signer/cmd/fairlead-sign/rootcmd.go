@@ -31,7 +31,7 @@ func rootCommand() *cli.Command {
 		rotateFlags = append(rotateFlags,
 			&cli.StringSliceFlag{Name: "add-" + role + "-key", Usage: "public key `FILE` that enters " + role},
 			&cli.StringSliceFlag{Name: "remove-" + role + "-key", Usage: "`KEY` that leaves " + role + ": its file, owner, or 8 digits of its id or more"},
-			&cli.IntFlag{Name: role + "-threshold", Usage: "new threshold of " + role})
+			&cli.IntFlag{Name: role + "-threshold", Usage: "new threshold of " + role, DefaultText: "as it is"})
 	}
 	return group("root", "the root: who may sign what",
 		command("new", "draft the first root of a repository or of a director", " ",
