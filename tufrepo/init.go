@@ -41,7 +41,7 @@ func Init(dir string, o InitOptions) (*Repo, error) {
 	if o.Algorithm == "" {
 		o.Algorithm = keyfile.Ed25519
 	}
-	if err := r.config.check(); err != nil {
+	if err := errors.Join(r.config.check(), o.Algorithm.Check()); err != nil {
 		return nil, fmt.Errorf("making repository %s: %w", dir, err)
 	}
 	if err := r.makeAll(o.Algorithm); err != nil {

@@ -55,7 +55,15 @@ func Generate(alg Algorithm) (crypto.Signer, error) {
 		}
 		return key, nil
 	}
-	return nil, fmt.Errorf("key type %q is unknown: use %s or %s", alg, Ed25519, ECDSAP256)
+	return nil, alg.Check()
+}
+
+// Check refuses an algorithm that is not one of the supported.
+func (a Algorithm) Check() error {
+	if a != Ed25519 && a != ECDSAP256 {
+		return fmt.Errorf("key type %q is unknown: use %s or %s", a, Ed25519, ECDSAP256)
+	}
+	return nil
 }
 
 // AlgorithmOf tells which of the supported kinds pub is, and refuses others.
