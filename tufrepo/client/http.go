@@ -102,10 +102,19 @@ func (s *httpSource) Open(ctx context.Context, name string, offset, length int64
 	watched := &watchedBody{body: resp.Body, ctx: ctx, cancel: cancel, window: s.o.Window, least: s.o.MinRate * int64(s.o.Window) / int64(time.Second)}
 	body, err := s.accept(r, resp, watched)
 	if err != nil {
-		watched.Close()
+		spare(resp, watched)
 		return nil, err
 	}
 	return body, nil
+}
+
+// spare closes a body that nobody wants. A short one is read first, so that the
+// connection can be used again: every poll has one, the root that is not there.
+func spare(resp *http.Response, body *watchedBody) {
+	if resp.ContentLength >= 0 && resp.ContentLength <= 4096 {
+		_, _ = io.Copy(io.Discard, body)
+	}
+	body.Close()
 }
 
 // request is what one Open asks for.

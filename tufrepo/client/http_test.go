@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -292,6 +294,35 @@ func TestPollNothingNew(t *testing.T) {
 	}
 	if after := snapshotDir(t, d.config.Dir); after != before {
 		t.Errorf("wrote to its store:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// TestPollUsesOneConnection: handshakes cost more than all the rest.
+func TestPollUsesOneConnection(t *testing.T) {
+	r := newRepo(t)
+	var conns atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasSuffix(req.URL.Path, ".root.json") {
+			http.Error(w, `{"error":{"code":"not_found","message":"no such file"}}`, http.StatusNotFound)
+			return
+		}
+		r.ServeHTTP(w, req)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	d := newDevice(t, r)
+	d.config.Source = client.HTTPSource(mustURL(t, server.URL), server.Client(), client.HTTPOptions{})
+	d.restart()
+	for range 3 {
+		d.mustRefresh()
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections for three polls", n)
 	}
 }
 

@@ -45,6 +45,23 @@ func TestClockAt1970(t *testing.T) {
 	fresh.refuses(client.ErrExpired)
 }
 
+// TestFirstContactAt1970: the first timestamp tells the time to what follows it.
+func TestFirstContactAt1970(t *testing.T) {
+	for _, role := range []string{"snapshot", "targets"} {
+		r := newRepo(t)
+		late := r.Issued.AddDate(0, 0, -1)
+		if role == "snapshot" {
+			r.Snapshot.Signed.Expires = late
+		} else {
+			r.Targets[role].Signed.Expires = late
+		}
+		r.PublishAll()
+		d := newDevice(t, r)
+		d.now = in1970
+		d.refuses(client.ErrExpired)
+	}
+}
+
 func TestClockAt2099(t *testing.T) {
 	r := newRepo(t)
 	d := newDevice(t, r)
