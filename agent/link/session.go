@@ -76,6 +76,7 @@ func startSession(cfg Config, d *dialer, deliver func(string, []byte), changed f
 			AuthHandler:        noAuth{},
 			OnPublishReceived:  []func(paho.PublishReceived) (bool, error){s.received},
 			OnServerDisconnect: s.dismissed,
+			OnClientError:      s.broken,
 		},
 	})
 	if err != nil {
@@ -144,7 +145,7 @@ func (s *session) attempt(ctx context.Context, _ autopaho.ClientConfig, u *url.U
 	defer cancel()
 	raw, err := s.dialTransport(ctx, next.transport)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", next.transport, err)
+		return nil, err
 	}
 	next.raw = newGuard(raw, s.cfg.Timing.Answer)
 	return next.raw, nil
@@ -161,24 +162,31 @@ func (s *session) dialTransport(ctx context.Context, transport string) (net.Conn
 func (s *session) failed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.errs++
+	if s.errs++; s.errs >= len(s.cfg.Transports) {
+		s.rounds++
+		defer s.changed()
+	}
 	if errors.Is(err, errHeld) {
 		return
 	}
 	if denied, ok := errors.AsType[*autopaho.ConnackError](err); ok {
 		s.denied(denied)
 	} else {
-		s.err = explain(errors.Unwrap(err)) // without the address that urls made up
+		s.err = s.why(errors.Unwrap(err)) // without the address that urls made up
 	}
 	if class(s.err) == ClassIdentity {
 		s.refuse()
 	}
 	s.holdFor(after(s.err))
 	s.cfg.Log.Debug("link: no MQTT", "transport", s.next.transport, "error", s.err)
-	if s.errs >= len(s.cfg.Transports) {
-		s.rounds++
-		s.changed()
+}
+
+// why explains the end of a connection or of an attempt.
+func (s *session) why(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("no answer in time")
 	}
+	return explain(fmt.Errorf("%s: %w", s.next.transport, err))
 }
 
 // denied reads the reason of a CONNACK (MQTT 5, section 3.2.2.2).
@@ -258,6 +266,14 @@ func (s *session) dismissed(d *paho.Disconnect) {
 	s.changed()
 }
 
+// broken is called when a connection ends without a word of the broker.
+func (s *session) broken(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = s.why(err)
+	s.cfg.Log.Info("link: the connection to the broker broke", "error", s.err)
+}
+
 // received is called for every message, one after the other.
 func (s *session) received(p paho.PublishReceived) (bool, error) {
 	s.deliver(p.Packet.Topic, p.Packet.Payload)
@@ -274,7 +290,10 @@ func (s *session) state() (conn *mqttConn, rounds int, trouble []string, err err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn, s.rounds, slices.Sorted(maps.Keys(s.trouble)), s.err
+	if s.conn == nil {
+		err = s.err
+	}
+	return s.conn, s.rounds, slices.Sorted(maps.Keys(s.trouble)), err
 }
 
 // blocked is told that HTTPS passes although MQTT does not.
