@@ -182,18 +182,20 @@ func TestHealingIsResumed(t *testing.T) {
 	s := &memorySource{release: makeRelease(t, testImage(14, 0))}
 	path, journal := fileSlot(t, 1<<20), fastDir(t)
 	d := &faultyDevice{Device: openTestSlot(t, path, SlotOptions{})}
-	d.write = func(n int, p []byte, off int64) (int, error, bool) { return len(p), nil, n == 1 }
-	healing := false
-	d.sync = func(int) (error, bool) { healing = journaled(t, journal) > 10; return nil, false }
+	d.write = func(n int, p []byte, off int64) (int, error, bool) { return len(p), nil, n == 1 || n == 7 }
+	healing := 0 // requests since the journal was complete
 	s.open = func(int, int64, int64) (io.ReadCloser, error) {
-		if healing {
+		if journaled(t, journal) == 14 {
+			healing++
+		}
+		if healing > 1 {
 			return nil, errLine
 		}
 		return nil, nil
 	}
 	p := plan(t, s, d, journal)
 	p.Limits.Workers = 1 // frames are written in their order
-	if res, err := Run(t.Context(), p); !errors.Is(err, ErrUnavailable) || res.Healed != 1 || journaled(t, journal) != 14 {
+	if res, err := Run(t.Context(), p); !errors.Is(err, ErrUnavailable) || res.Healed != 2 || journaled(t, journal) != 14 {
 		t.Fatalf("%+v, %v; journal %d", res, err, journaled(t, journal))
 	}
 	p.Source = &memorySource{release: s.release}

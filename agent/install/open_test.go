@@ -67,9 +67,13 @@ func TestOpenSlotRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path, o := c.make(t, t.TempDir())
+			_, before := os.Stat(path)
 			d, err := OpenSlot(path, o)
 			if err == nil {
 				d.Close()
+			}
+			if _, after := os.Stat(path); (before == nil) != (after == nil) {
+				t.Errorf("%s was made", path)
 			}
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), path) {
 				t.Errorf("got %v, want %v with %q", err, c.want, c.text)
@@ -203,6 +207,40 @@ func TestIsZero(t *testing.T) {
 				t.Errorf("byte %d of %d was overlooked", i, n)
 			}
 		}
+	}
+}
+
+// What is verified is the medium, not a page of memory that still holds what was meant to be on it.
+func TestVerifyReadsTheMedium(t *testing.T) {
+	if why := noLoop(); why != "" {
+		t.Logf("NOT TESTED on block devices: %s", why)
+		return
+	}
+	rel := makeRelease(t, testImage(5, 0))
+	medium := fileSlot(t, 1<<20)
+	loop := attachLoop(t, medium)
+	d := openTestSlot(t, loop, SlotOptions{})
+	if _, err := Run(t.Context(), plan(t, &memorySource{release: rel}, d, fastDir(t))); err != nil {
+		t.Fatal(err)
+	}
+	checkSlot(t, loop, rel.image) // the loop device's pages are in memory now
+	for _, at := range []int{0, 3*testFrame + 5, len(rel.image) - 1} {
+		f, err := os.OpenFile(medium, os.O_RDWR, 0)
+		must(t, err)
+		_, err = f.WriteAt([]byte{rel.image[at] ^ 1}, int64(at))
+		must(t, err)
+		if err := VerifySlot(t.Context(), d, rel.manifest.Image, nil); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("byte %d differs on the medium: %v", at, err)
+		}
+		_, err = f.WriteAt(rel.image[at:at+1], int64(at))
+		must(t, err)
+		must(t, f.Close())
+	}
+	if err := VerifySlot(t.Context(), d, rel.manifest.Image, nil); err != nil {
+		t.Error(err)
+	}
+	if s := d.(*slot); s.direct == nil || s.indirect.Load() {
+		t.Errorf("a block device was read through the page cache")
 	}
 }
 

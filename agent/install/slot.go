@@ -55,9 +55,17 @@ func (s *slot) ReadAt(p []byte, off int64) (int, error) {
 		return n, err
 	}
 	off, p = off+int64(n), p[n:]
-	_ = unix.Fadvise(int(s.Fd()), off, int64(len(p)), unix.FADV_DONTNEED)
+	s.uncache(off, int64(len(p)))
 	m, err := s.File.ReadAt(p, off)
 	return n + m, err
+}
+
+// uncache drops the pages of some bytes. The kernel keeps pages of which it is asked to drop a part.
+func (s *slot) uncache(off, length int64) {
+	page := int64(os.Getpagesize())
+	first := off &^ (page - 1)
+	last := (off + length + page - 1) &^ (page - 1)
+	_ = unix.Fadvise(int(s.Fd()), first, last-first, unix.FADV_DONTNEED)
 }
 
 // readDirect reads as much of the front of p as can be read past the page cache, perhaps nothing.
