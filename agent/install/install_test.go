@@ -35,6 +35,7 @@ func TestInstall(t *testing.T) {
 				var last Progress
 				p := plan(t, s, d, fastDir(t))
 				p.Progress = func(q Progress) { last = q }
+				p.Limits.Request = testFrame
 				res, err := Run(t.Context(), p)
 				if err != nil {
 					t.Fatal(err)
