@@ -88,13 +88,14 @@ func checkZstd(stored []byte, length int64, frameSize int) error {
 	if err := h.Decode(stored); err != nil {
 		return corrupt("not a Zstandard frame: %v", err)
 	}
+	// A frame to be skipped, and one without a size, have the size 0 here.
+	if h.FrameContentSize != uint64(length) {
+		return corrupt("Zstandard frame of %d bytes, want %d", h.FrameContentSize, length)
+	}
 	// The low bits of the frame header descriptor: unused, reserved, checksum,
 	// dictionary id.
-	if h.Skippable || stored[4]&0x1f != 0 {
-		return corrupt("Zstandard frame with a checksum, a dictionary, or to be skipped")
-	}
-	if !h.HasFCS || h.FrameContentSize != uint64(length) {
-		return corrupt("Zstandard frame of %d bytes, want %d", h.FrameContentSize, length)
+	if stored[4]&0x1f != 0 {
+		return corrupt("Zstandard frame with a checksum or a dictionary")
 	}
 	if !h.SingleSegment && h.WindowSize > uint64(frameSize) {
 		return corrupt("Zstandard frame with a window of %d bytes, at most %d are allowed", h.WindowSize, frameSize)

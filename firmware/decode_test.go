@@ -112,7 +112,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"checksum", refused(t, text, zstd.WithEncoderCRC(true)), refusedBytes(t, text, zstd.WithEncoderCRC(true)), "checksum"},
 		{"dictionary", refused(t, text, rawDict), refusedBytes(t, text, rawDict), "dictionary"},
 		{"window above the frame size", refused(t, text, wideWindow...), refusedBytes(t, text, wideWindow...), "window of"},
-		{"skippable", stored(FrameZstd, text, skippable), skippable, "to be skipped"},
+		{"skippable", stored(FrameZstd, text, skippable), skippable, "frame of 0 bytes"},
 		{"second frame", stored(FrameZstd, text, concat(good, rle(0, 256))), concat(good, rle(0, 256)), "after the Zstandard frame"},
 		{"skippable after it", stored(FrameZstd, text, concat(good, skippable)), concat(good, skippable), "after the Zstandard frame"},
 		{"cut off in a block", stored(FrameZstd, text, good[:len(good)-1]), good[:len(good)-1], "cut off"},

@@ -42,7 +42,7 @@ func checkFolder(t *testing.T, path string, want ...string) {
 }
 
 func TestFilesRoundTrip(t *testing.T) {
-	for _, n := range []int{0, 1, MinFrameSize - 1, MinFrameSize, MinFrameSize + 1, 20*MinFrameSize + 17} {
+	for _, n := range []int{0, 1, MinFrameSize - 1, MinFrameSize, MinFrameSize + 1, 5*MinFrameSize + 17} {
 		want := testImage(n, 1)
 		image := put(t, "image", want)
 		artifact := image + ".fla"
@@ -197,7 +197,7 @@ func piece(t *testing.T, path string, at, size int64) []byte {
 }
 
 func TestCancelLeavesNothing(t *testing.T) {
-	image := put(t, "image", testImage(20*MinFrameSize, 1))
+	image := put(t, "image", testImage(10*MinFrameSize, 1))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stop := func(done, total int64) { cancel() }

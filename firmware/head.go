@@ -138,29 +138,28 @@ func parseHeader(b []byte) (h *Head, index int, err error) {
 		return nil, 0, fmt.Errorf("artifact of format %d, hash %d, compression %d; a newer Fairlead may know it: %w",
 			b[8], b[9], b[10], ErrFormat)
 	}
-	if b[11] >= 32 || !validFrameSize(1<<b[11]) {
-		return nil, 0, corrupt("frame size 2^%d", b[11])
-	}
-	return checkHeader(1<<b[11], binary.LittleEndian.Uint32(b[12:]),
-		binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]))
+	return parseLengths(b)
 }
 
-// checkHeader brings the lengths of a header within bounds where no sum or
-// product of them can overflow.
-func checkHeader(frameSize int, index uint32, image, artifact uint64) (*Head, int, error) {
-	if index > MaxHead-HeaderLength {
-		return nil, 0, corrupt("index of %d bytes, at most %d are allowed", index, MaxHead-HeaderLength)
+// parseLengths reads the fields of a header that say how long things are. The
+// length of the artifact is compared with the index later.
+func parseLengths(b []byte) (h *Head, index int, err error) {
+	frameSize := 1 << b[11]
+	if !validFrameSize(frameSize) {
+		return nil, 0, corrupt("frame size 2^%d", b[11])
 	}
+	indexLength := binary.LittleEndian.Uint32(b[12:])
+	if indexLength > MaxHead-HeaderLength {
+		return nil, 0, corrupt("index of %d bytes, at most %d are allowed", indexLength, MaxHead-HeaderLength)
+	}
+	image := binary.LittleEndian.Uint64(b[16:])
 	if image > MaxFrames*uint64(frameSize) {
 		return nil, 0, corrupt("image of %d bytes, at most %d frames of %d are allowed", image, MaxFrames, frameSize)
 	}
-	headLength := HeaderLength + uint64(index)
-	if artifact < headLength || artifact-headLength > image {
-		return nil, 0, corrupt("%d bytes long, with a head of %d and an image of %d", artifact, headLength, image)
-	}
-	h := newHead(frameSize, int64(image))
-	h.headLength, h.artifactLength = int64(headLength), int64(artifact)
-	return h, int(index), nil
+	h = newHead(frameSize, int64(image))
+	h.headLength = HeaderLength + int64(indexLength)
+	h.artifactLength = int64(binary.LittleEndian.Uint64(b[24:]))
+	return h, int(indexLength), nil
 }
 
 func newHead(frameSize int, imageLength int64) *Head {

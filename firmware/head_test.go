@@ -82,6 +82,12 @@ func with(offset int, value byte) []byte {
 	return b
 }
 
+// relabelled returns a head whose header says another length of its index.
+func relabelled(index byte, b []byte) []byte {
+	b[12] = index
+	return b
+}
+
 func TestParseHeadRefuses(t *testing.T) {
 	raw := storedFrame(FrameRaw, digestA)
 	tests := []struct {
@@ -101,6 +107,7 @@ func TestParseHeadRefuses(t *testing.T) {
 		{"frames of 2^63", with(11, 63), ErrCorrupt},
 		{"frames of 2^256", with(11, 255), ErrCorrupt},
 		{"index longer than said", append(goodHead(), 0), ErrCorrupt},
+		{"index shorter than said", relabelled(3, headOf(1<<16, 35, []byte{FrameZero, 1})), ErrCorrupt},
 		{"index length of 4 GiB", with(15, 0xff), ErrCorrupt},
 		{"image of 2^64-1", headOf(math.MaxUint64, 34, []byte{FrameZero, 1}), ErrCorrupt},
 		{"image of 2^63", headOf(1<<63, 34, []byte{FrameZero, 1}), ErrCorrupt},
@@ -113,6 +120,7 @@ func TestParseHeadRefuses(t *testing.T) {
 		{"index of an empty image", headOf(0, 34, []byte{FrameZero, 1}), ErrCorrupt},
 		{"unknown kind", headOf(1, 33, []byte{3}), ErrCorrupt},
 		{"run of none", headOf(1<<16, 34, []byte{FrameZero, 0}), ErrCorrupt},
+		{"run of none, then a frame", headOf(1<<16, 67+1<<16, concat([]byte{FrameZero, 0}, raw)), ErrCorrupt},
 		{"run too long", headOf(1<<16, 34, []byte{FrameZero, 2}), ErrCorrupt},
 		{"run of 2^64-1", headOf(1<<16, 43, append([]byte{FrameZero}, uvarint(math.MaxUint64)...)), ErrCorrupt},
 		{"run of over 2^64", headOf(1<<16, 44, append([]byte{FrameZero}, bytes.Repeat([]byte{0xff}, 11)...)), ErrCorrupt},
@@ -165,6 +173,15 @@ func TestReadHeadTellsFaultsFromDamage(t *testing.T) {
 		if _, err := ReadHead(r); !errors.Is(err, broken) || errors.Is(err, ErrCorrupt) {
 			t.Errorf("after %d bytes: %v, want %v", n, err, broken)
 		}
+	}
+}
+
+// A length that is out of bounds is refused before anything is made of it.
+func TestReadHeadBelievesNoLength(t *testing.T) {
+	b := with(15, 0xff)[:HeaderLength]
+	r := io.MultiReader(bytes.NewReader(b), iotest.ErrReader(errors.New("read further")))
+	if _, err := ReadHead(r); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v, want %v", err, ErrCorrupt)
 	}
 }
 
