@@ -384,3 +384,51 @@ func TestForeignRootFileStopsAPublish(t *testing.T) {
 		t.Error("a root was replaced")
 	}
 }
+
+// Renew cannot do what takes the engineers, and says so; the old state is as it
+// was.
+func TestRenewOfAHalfPublishedRoot(t *testing.T) {
+	w := newWorld(t)
+	w.publish(w.genesis())
+	dir := w.rotateTargets(false)
+	w.crashBefore(dir, bundle.TimestampName)
+	before := repotest.Snapshot(t, w.repo.dir)[bundle.TimestampName]
+	_, err := w.repo.Renew(context.Background())
+	if !errors.Is(err, bundle.ErrUnsettled) || !strings.Contains(err.Error(), "brings the next targets") {
+		t.Errorf("got %v, want ErrUnsettled and what to do", err)
+	}
+	if repotest.Snapshot(t, w.repo.dir)[bundle.TimestampName] != before {
+		t.Error("the timestamp changed")
+	}
+	if s, err := w.repo.Status(); err != nil || s.Settled {
+		t.Errorf("status %+v, error %v", s, err)
+	}
+	w.publish(dir)
+	w.mustSee(w.device(), "1.0.0")
+}
+
+// A database that came back from yesterday: devices refuse the old numbers, and
+// new online keys make them take the repository again.
+func TestRestoredBackup(t *testing.T) {
+	w := newWorld(t)
+	w.publish(w.genesis())
+	backup := w.copyRepo()
+	for range 3 {
+		w.now = w.now.Add(5 * time.Hour)
+		w.renew()
+	}
+	device := w.device()
+	w.mustSee(device, "1.0.0")
+	if err := os.RemoveAll(w.repo.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(backup.dir, w.repo.dir); err != nil {
+		t.Fatal(err)
+	}
+	w.renew()
+	if _, err := w.sees(device); !errors.Is(err, client.ErrRollback) {
+		t.Errorf("got %v, want ErrRollback", err)
+	}
+	w.publish(w.rotateOnline())
+	w.mustSee(device, "1.0.0")
+}

@@ -48,6 +48,10 @@
 // timestamp; a root, once there, is never replaced by other bytes; two
 // publishers do not mix; whoever looks sees the old state or the new.
 //
+// A repository that was restored from an old backup has numbers that devices
+// have seen already, and they refuse it as a rollback. New online keys and a
+// root that names them (Repo.NewKey) make devices forget the numbers of the old.
+//
 // Not promised: that a copy made while a publish runs is whole (take the
 // timestamp last); safety from somebody who can write to the folder.
 package tufrepo

@@ -33,11 +33,16 @@ func (r *Repo) Renew(ctx context.Context) (Renewed, error) {
 	if base.Timestamp() == nil {
 		return Renewed{}, ErrUnpublished
 	}
+	chain := []*metadata.Metadata[metadata.RootType]{base.Root()}
+	if !bundle.Vouched(chain, metadata.TARGETS, base.Targets()) {
+		return Renewed{}, fmt.Errorf("root %d does not vouch for targets %d: publish the bundle that brings the next targets: %w",
+			base.Root().Signed.Version, base.TargetsDoc().Version, bundle.ErrUnsettled)
+	}
 	var meta map[string]*metadata.MetaFiles
 	if r.snapshotDue(base) {
 		meta = base.Snapshot().Meta.Signed.Meta
 	}
-	o, err := r.makeOnline(base, []*metadata.Metadata[metadata.RootType]{base.Root()}, meta)
+	o, err := r.makeOnline(base, chain, meta)
 	if err != nil {
 		return Renewed{}, fmt.Errorf("renewing: %w", err)
 	}
@@ -46,7 +51,7 @@ func (r *Repo) Renew(ctx context.Context) (Renewed, error) {
 			return Renewed{}, fmt.Errorf("renewing: %w", err)
 		}
 	}
-	next, err := r.swap(ctx, base, change{online: o})
+	next, err := r.swap(ctx, base, transition{online: o})
 	if err != nil {
 		return Renewed{}, fmt.Errorf("renewing: %w", err)
 	}

@@ -441,6 +441,11 @@ func TestBadTargets(t *testing.T) {
 	}{
 		{"threshold 0", "threshold of base-unit is 0", func(m *targetsMeta) { m.Signed.Delegations.Roles[0].Threshold = 0 }},
 		{"threshold above the keys", "threshold of base-unit is 3", func(m *targetsMeta) { m.Signed.Delegations.Roles[0].Threshold = 3 }},
+		{"more keys than a device takes", "33 keys", func(m *targetsMeta) {
+			d := m.Signed.Delegations
+			d.Roles, d.Keys = nil, map[string]*metadata.Key{}
+			repotest.Delegate(m, repotest.Product, 1, repotest.Keys(t, 33)...)
+		}},
 		{"one key twice", "listed twice", func(m *targetsMeta) {
 			r := &m.Signed.Delegations.Roles[0]
 			r.KeyIDs[1] = r.KeyIDs[0]

@@ -51,10 +51,16 @@ func rootFaults(root *metadata.Metadata[metadata.RootType]) []error {
 	return append(faults, keyFaults(root.Signed.Keys, used)...)
 }
 
+// maxKeys is how many keys of one role a device is ready to verify.
+const maxKeys = 32
+
 // entitledFaults refuses thresholds that cannot be met or mean nothing
 // (CVE-2026-23992), and a key that is listed twice.
 func entitledFaults(role string, e Entitled) []error {
 	var faults []error
+	if len(e.KeyIDs) > maxKeys {
+		faults = append(faults, fmt.Errorf("%s has %d keys, more than the %d that devices take", role, len(e.KeyIDs), maxKeys))
+	}
 	if e.Threshold < 1 || e.Threshold > len(e.KeyIDs) {
 		faults = append(faults, fmt.Errorf("threshold of %s is %d with %d keys", role, e.Threshold, len(e.KeyIDs)))
 	}

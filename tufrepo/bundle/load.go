@@ -1,0 +1,202 @@
+package bundle
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// LoadBase reads a repository folder (metadata/, targets/, blobs/).
+// pinnedRoot is the root that the caller trusts, in any version that the
+// folder continues; nil trusts the folder's own first root.
+//
+// A folder without a root is an empty Base. Where a root is there and no
+// timestamp, nothing was published yet, and Targets is nil. Everything else
+// must verify under the newest root; ErrUnsettled if it did under an older one.
+func LoadBase(fsys fs.FS, pinnedRoot []byte) (*Base, error) {
+	b, err := load(fsys, pinnedRoot)
+	if err != nil {
+		return nil, err
+	}
+	if !b.Settled() {
+		return nil, ErrUnsettled
+	}
+	return b, nil
+}
+
+// LoadOwn is LoadBase for the publisher, which trusts its own folder and has
+// to repair it: what verifies only under an older root is taken.
+func LoadOwn(fsys fs.FS) (*Base, error) { return load(fsys, nil) }
+
+func load(fsys fs.FS, pinnedRoot []byte) (*Base, error) {
+	b := &Base{fsys: fsys}
+	for _, step := range []func() error{
+		func() error { return b.loadRoots(pinnedRoot) }, b.loadTimestamp, b.loadSnapshot, b.loadTargets, b.loadProducts,
+	} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("reading the repository: %w", err)
+		}
+	}
+	return b, nil
+}
+
+// loadRoots walks the chain as TUF 5.3 says, from the pinned version on.
+func (b *Base) loadRoots(pinned []byte) error {
+	first := int64(1)
+	if pinned != nil {
+		doc, err := newDoc[metadata.RootType]("pinned root", pinned)
+		if err != nil {
+			return err
+		}
+		if err := checkRoot(nil, doc.Meta); err != nil {
+			return err
+		}
+		first = doc.Version
+	}
+	for v := first; ; v++ {
+		raw, err := readOptional(b.fsys, MetadataName(v, metadata.ROOT), MaxRoot)
+		if err != nil {
+			return err
+		}
+		if raw == nil {
+			break
+		}
+		if v == first && pinned != nil && !bytes.Equal(raw, pinned) {
+			return fmt.Errorf("root %d of the repository is not the pinned root: this is another repository, or a forged one", v)
+		}
+		if err := b.addRoot(v, raw); err != nil {
+			return err
+		}
+	}
+	if pinned != nil && len(b.roots) == 0 {
+		return fmt.Errorf("the repository has no root %d, the pinned one", first)
+	}
+	return nil
+}
+
+func (b *Base) addRoot(version int64, raw []byte) error {
+	doc, err := newDoc[metadata.RootType](MetadataName(version, metadata.ROOT), raw)
+	if err != nil {
+		return err
+	}
+	if err := checkRoot(b.Root(), doc.Meta); err != nil {
+		return fmt.Errorf("%s: %w", doc.Name, err)
+	}
+	b.roots = append(b.roots, doc)
+	return nil
+}
+
+func (b *Base) loadTimestamp() error {
+	raw, err := readOptional(b.fsys, TimestampName, MaxTimestamp)
+	if err != nil || raw == nil {
+		return err
+	}
+	if len(b.roots) == 0 {
+		return fmt.Errorf("there is a %s and no root: files were lost; restore them from a backup", TimestampName)
+	}
+	doc, err := newDoc[metadata.TimestampType](TimestampName, raw)
+	if err != nil {
+		return err
+	}
+	if _, err := pinOf(doc.Meta.Signed.Meta, metadata.SNAPSHOT); err != nil {
+		return fmt.Errorf("%s: %w", doc.Name, err)
+	}
+	b.timestamp = doc
+	return b.verifiedBySomeRoot(metadata.TIMESTAMP, doc.Meta)
+}
+
+func (b *Base) loadSnapshot() error {
+	if b.timestamp == nil {
+		return nil
+	}
+	doc, err := pinned[metadata.SnapshotType](b.fsys, b.timestamp.Meta.Signed.Meta, metadata.SNAPSHOT)
+	if err != nil {
+		return err
+	}
+	b.snapshot = doc
+	return b.verifiedBySomeRoot(metadata.SNAPSHOT, doc.Meta)
+}
+
+func (b *Base) loadTargets() error {
+	if b.snapshot == nil {
+		return nil
+	}
+	doc, err := pinned[metadata.TargetsType](b.fsys, b.snapshot.Meta.Signed.Meta, metadata.TARGETS)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(targetsFaults(doc.Meta)...); err != nil {
+		return fmt.Errorf("%s: %w", doc.Name, err)
+	}
+	b.targets = doc
+	return b.verifiedBySomeRoot(metadata.TARGETS, doc.Meta)
+}
+
+// loadProducts reads the role of every delegated product. One that is no longer
+// delegated stays in the snapshot for ever, because clients refuse a snapshot
+// that forgets a role; nobody vouches for it any more, so only its number counts.
+func (b *Base) loadProducts() error {
+	b.products = map[string]*Doc[metadata.TargetsType]{}
+	for _, product := range b.Delegated() {
+		if b.snapshot.Meta.Signed.Meta[product+".json"] == nil {
+			continue
+		}
+		doc, err := pinned[metadata.TargetsType](b.fsys, b.snapshot.Meta.Signed.Meta, product)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(append(productFaults(product, doc.Meta), verify(b.targets.Meta, product, doc.Meta))...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", doc.Name, err)
+		}
+		b.products[product] = doc
+	}
+	return nil
+}
+
+// pinned reads the version of role that meta names, and compares length and
+// hash before it parses.
+func pinned[T metadata.Roles](fsys fs.FS, meta map[string]*metadata.MetaFiles, role string) (*Doc[T], error) {
+	pin, err := pinOf(meta, role)
+	if err != nil {
+		return nil, err
+	}
+	name := MetadataName(pin.Version, role)
+	raw, err := readFile(fsys, name, limit[T]())
+	if err != nil {
+		return nil, err
+	}
+	if err := pin.VerifyLengthHashes(raw); err != nil {
+		return nil, fmt.Errorf("%s is not the file that was published: %w", name, err)
+	}
+	return newDoc[T](name, raw)
+}
+
+func pinOf(meta map[string]*metadata.MetaFiles, role string) (*metadata.MetaFiles, error) {
+	pin := meta[role+".json"]
+	if pin == nil || pin.Version < 1 || len(pin.Hashes["sha256"]) != 32 || pin.Length < 1 {
+		return nil, fmt.Errorf("no version, length and sha256 of %s", role)
+	}
+	return pin, nil
+}
+
+func (b *Base) verifiedBySomeRoot(role string, m any) error {
+	var errs error
+	for _, root := range slices.Backward(b.roots) {
+		err := verify(root.Meta, role, m)
+		if err == nil {
+			return nil
+		}
+		errs = errors.Join(errs, err)
+	}
+	return errs
+}
+
+// verify is go-tuf's VerifyDelegate behind a recover.
+func verify[T metadata.Roles](delegator *metadata.Metadata[T], role string, m any) error {
+	return guard(func() error { return delegator.VerifyDelegate(role, m) })
+}
