@@ -274,6 +274,9 @@ func TestEveryFault(t *testing.T) {
 			checkRest(t, clean.w, good)
 			for at := range clean.w.acts {
 				for _, f := range []fault{lost, lied, cutHere, cutAfter} {
+					if tries > 1 && f != cutHere {
+						continue // more tries change what a cut leads to, and nothing else
+					}
 					t.Run(fmt.Sprintf("good=%v/tries=%d/%02d %s/%s", good, tries, at+1, clean.w.acts[at], f), func(t *testing.T) {
 						l := live(t, good, tries, map[int]fault{at + 1: f})
 						checkRest(t, l.w, good)
@@ -284,20 +287,17 @@ func TestEveryFault(t *testing.T) {
 	}
 }
 
-// TestEveryTwoCuts cuts the power twice: also in the middle of the recovery from a cut.
+// TestEveryTwoCuts cuts the power twice: also in the middle of the recovery from a cut. (A cut
+// after one act is one before the next.)
 func TestEveryTwoCuts(t *testing.T) {
 	for _, good := range []bool{true, false} {
 		first := len(live(t, good, 1, nil).w.acts)
 		for at := 1; at <= first; at++ {
-			for _, f := range []fault{cutHere, cutAfter} {
-				second := len(live(t, good, 1, map[int]fault{at: f}).w.acts)
-				for again := at + 1; again <= second; again++ {
-					for _, g := range []fault{cutHere, cutAfter} {
-						l := live(t, good, 1, map[int]fault{at: f, again: g})
-						if checkRest(t, l.w, good); t.Failed() {
-							t.Fatalf("good=%v, %s at %d, %s at %d: %v", good, f, at, g, again, l.w.acts)
-						}
-					}
+			second := len(live(t, good, 1, map[int]fault{at: cutHere}).w.acts)
+			for again := at + 1; again <= min(second, at+12); again++ { // later ones are cuts for themselves
+				l := live(t, good, 1, map[int]fault{at: cutHere, again: cutHere})
+				if checkRest(t, l.w, good); t.Failed() {
+					t.Fatalf("good=%v, cut at %d and at %d: %v", good, at, again, l.w.acts)
 				}
 			}
 		}

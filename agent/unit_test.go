@@ -225,16 +225,16 @@ func (u *unit) wantRunning(slot boot.Slot, version string, img []byte) {
 	}
 }
 
-// image is half a MiB that compresses a little, another one for every seed.
+// image is a few frames that compress a little and some zeros, another one for every seed.
 func image(seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
-	b := make([]byte, 600_000)
+	b := make([]byte, 150_000)
 	for i := range b {
 		if i%4096 < 3000 {
 			b[i] = byte(r.Uint32())
 		}
 	}
-	return slices.Concat(b, make([]byte, 200_000))
+	return slices.Concat(b, make([]byte, 100_000))
 }
 
 func write(t *testing.T, path string, b []byte) {

@@ -20,6 +20,8 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 func newSite(t *testing.T) *agenttest.Site {
 	s := agenttest.New(time.Now().Add(48 * time.Hour))
 	t.Cleanup(s.Close)
@@ -29,7 +31,6 @@ func newSite(t *testing.T) *agenttest.Site {
 const goodWay = "downloading installing rebooting trying committed"
 
 func TestGoodUpdate(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
 	site := newSite(t)
 	img := image(2)
 	site.Release("1.1.0", 2, img, nil)
@@ -213,7 +214,7 @@ func (d *slotFault) WriteAt(p []byte, at int64) (int, error) {
 
 func (d *slotFault) ReadAt(p []byte, at int64) (int, error) {
 	n, err := d.Device.ReadAt(p, at)
-	if d.flip && n > 100 && at > 100_000 {
+	if d.flip && n > 100 && at > 50_000 {
 		p[50] ^= 0x10
 	}
 	return n, err

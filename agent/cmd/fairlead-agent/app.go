@@ -40,7 +40,8 @@ type call struct {
 	release, claimFile string
 	reboot, progress   bool
 
-	args []string
+	args    []string
+	reboots bool // the configuration names a command
 }
 
 // run is main without the process.
@@ -161,7 +162,7 @@ func (c *call) open(verb string) (*agent.Agent, error) {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	o := agent.Options{Log: log, Version: version, BuildTime: buildTime(), Progress: c.showProgress()}
-	if len(cfg.Reboot) > 0 {
+	if c.reboots = len(cfg.Reboot) > 0; c.reboots {
 		o.Reboot = rebooter(cfg.Reboot, log)
 	}
 	if verb == "run" {

@@ -39,7 +39,11 @@ func claimFlag(set *flag.FlagSet, c *call) {
 }
 
 func runDaemon(c *call, a *agent.Agent) error {
-	return a.Run(c)
+	err := a.Run(c)
+	if c.reboots && errors.Is(err, agent.ErrReboot) {
+		return nil // the system goes down, and this process with it
+	}
+	return err
 }
 
 func installRelease(c *call, a *agent.Agent) error {
@@ -67,11 +71,10 @@ func rebootIf(c *call, a *agent.Agent, err error) error {
 	if !c.reboot || !errors.Is(err, agent.ErrReboot) {
 		return err
 	}
-	err = a.Reboot(c)
-	if errors.Is(err, agent.ErrReboot) {
+	if !c.reboots {
 		return fmt.Errorf("%w: the configuration names no command for it, key \"reboot\"", err)
 	}
-	return err
+	return a.Reboot(c)
 }
 
 func check(c *call, a *agent.Agent) error {

@@ -43,8 +43,8 @@ func outcomeLines(w io.Writer, o agent.Outcome) {
 	}
 	line(w, "reason", o.Reason)
 	line(w, "detail", o.Detail)
-	line(w, "fetched", bytes(o.Fetched))
-	line(w, "written", bytes(o.Written))
+	line(w, "fetched", sizeOf(o.Fetched))
+	line(w, "written", sizeOf(o.Written))
 }
 
 func printOutcome(c *call, o agent.Outcome) {
@@ -108,7 +108,7 @@ func printSlots(c *call, slots []agent.SlotInfo) {
 func slotLines(w io.Writer, slots []agent.SlotInfo) {
 	fmt.Fprintln(w, "SLOT\tVERSION\tCOUNTER\tSTATE\tCAPACITY\tPATH")
 	for _, s := range slots {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", s.Slot, dash(s.Version), s.Counter, slotWords(s), dash(bytes(s.Capacity)), s.Path)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", s.Slot, dash(s.Version), s.Counter, slotWords(s), dash(sizeOf(s.Capacity)), s.Path)
 		if s.Problem != "" {
 			fmt.Fprintf(w, "\t%s\n", s.Problem)
 		}
@@ -162,8 +162,8 @@ func dash(s string) string {
 	return s
 }
 
-// bytes is a size for people; nothing for 0.
-func bytes(n int64) string {
+// sizeOf is a size for people; nothing for 0.
+func sizeOf(n int64) string {
 	switch {
 	case n == 0:
 		return ""

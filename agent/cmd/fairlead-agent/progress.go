@@ -53,7 +53,7 @@ func (p *printer) show(now install.Progress) {
 	if now.Phase == install.PhaseVerify {
 		word = "reading back"
 	}
-	fmt.Fprintf(p.w, "%s%-12s %3d %% of %s, %s fetched%s", p.start, word, percent, dash(bytes(now.Total)), dash(bytes(now.Fetched)), p.end)
+	fmt.Fprintf(p.w, "%s%-12s %3d %% of %s, %s fetched%s", p.start, word, percent, dash(sizeOf(now.Total)), dash(sizeOf(now.Fetched)), p.end)
 	if p.end == "" && percent == 100 {
 		fmt.Fprintln(p.w)
 	}
