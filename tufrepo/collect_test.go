@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
 )
 
@@ -83,7 +84,8 @@ func TestCollectWithoutItsJournal(t *testing.T) {
 	}
 }
 
-// A blob that comes back to use and falls out of it again has its whole grace.
+// A blob that comes back to use and falls out of it again has its whole grace,
+// even if the power went before the journal could say that it was in use.
 func TestGraceStartsAnew(t *testing.T) {
 	w := newWorld(t)
 	dir := w.genesis()
@@ -93,7 +95,7 @@ func TestGraceStartsAnew(t *testing.T) {
 	w.now = w.now.Add(Grace - time.Hour)
 	again := t.TempDir()
 	w.Release(t, again, w.now, w.base().Role(repotest.Product), repotest.Product, "1.2.0", 3, repotest.Image("one", 200_000))
-	w.publish(again)
+	w.publishWithoutJournal(again)
 	w.withdraw("1.3.0", 4)
 	w.now = w.now.Add(2 * time.Hour)
 	if c := w.collect(Grace); slices.Contains(c.Removed, blob) {
@@ -101,6 +103,24 @@ func TestGraceStartsAnew(t *testing.T) {
 	}
 	if _, err := os.Stat(w.repo.path(blob)); err != nil {
 		t.Error(err)
+	}
+}
+
+// publishWithoutJournal publishes, and loses the power right after the timestamp.
+func (w *world) publishWithoutJournal(dir string) {
+	w.t.Helper()
+	broken, swapped := *w.repo, false
+	broken.around = func(moment, name string) error {
+		if moment == "after" && name == bundle.TimestampName {
+			swapped = true
+		}
+		if swapped && name == journalName {
+			return errCrash
+		}
+		return nil
+	}
+	if _, err := broken.Publish(context.Background(), dir, PublishOptions{}); err != nil || !swapped {
+		w.t.Fatal(err)
 	}
 }
 

@@ -303,6 +303,27 @@ func TestNoWindow(t *testing.T) {
 	}
 }
 
+// Of several new roots no device meets only some.
+func TestRootsAppearTogether(t *testing.T) {
+	w := newWorld(t)
+	w.publish(w.genesis())
+	dir := rootBundle(t, 2, w.NewRoot(2, w.now), w.Root[:2]...)
+	repotest.Put(t, dir, "metadata/3.root.json", repotest.Sign(t, w.NewRoot(3, w.now), w.Root[:2]...))
+	watched, seen := *w.repo, map[int64]bool{}
+	watched.around = func(_, _ string) error {
+		device := w.device()
+		_, err := w.sees(device)
+		seen[device.Versions().Root] = true
+		return err
+	}
+	if _, err := watched.Publish(context.Background(), dir, PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if !seen[1] || seen[2] || !seen[3] {
+		t.Errorf("devices met the roots %v, want 1 and 3 alone", seen)
+	}
+}
+
 // The file of an unfinished publish gives way to another one of that version;
 // nothing has ever led a device to it.
 func TestUnfinishedFileIsReplaced(t *testing.T) {

@@ -51,6 +51,9 @@ func Init(dir string, o InitOptions) (*Repo, error) {
 }
 
 func (r *Repo) makeAll(alg keyfile.Algorithm) error {
+	if err := durable.MkdirAll(r.dir, dirMode); err != nil {
+		return err
+	}
 	if err := durable.MkdirAll(r.path("state"), stateMode); err != nil {
 		return err
 	}

@@ -164,8 +164,10 @@ func TestInit(t *testing.T) {
 	if _, err := Init(w.repo.dir, InitOptions{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second Init: %v, want fs.ErrExist", err)
 	}
-	if st, err := os.Stat(w.repo.path("state")); err != nil || st.Mode().Perm() != 0o700 {
-		t.Errorf("state has mode %v (%v), want 0700", st.Mode(), err)
+	for name, want := range map[string]fs.FileMode{".": 0o755, "metadata": 0o755, "state": 0o700, "state/keys": 0o700, "state/keys/timestamp.key": 0o600} {
+		if st, err := os.Stat(w.repo.path(name)); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: error %v, mode other than %v", name, err, want)
+		}
 	}
 	if _, err := Open(t.TempDir(), Options{}); err == nil || !strings.Contains(err.Error(), "fairlead-repo init") {
 		t.Errorf("opening an empty folder: %v", err)
