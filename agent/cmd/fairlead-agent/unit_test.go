@@ -28,8 +28,8 @@ func TestUnit(t *testing.T) {
 	}
 	for _, key := range []string{
 		"Requires", "BindsTo", "Requisite", // a broken network must not keep the agent from going back
-		"ProtectClock",                     // implies DeviceAllow=, and so takes the slots away
-		"MemoryMax",                        // counts the page cache of the slot being written
+		"ProtectClock", // implies DeviceAllow=, and so takes the slots away
+		"MemoryMax",    // counts the page cache of the slot being written
 	} {
 		if _, is := settings[key]; is {
 			t.Errorf("%s is set", key)
