@@ -264,9 +264,14 @@ func TestChattyDevice(t *testing.T) {
 		t.Errorf("%d of 400 at once were refused, want 100", busy)
 	}
 	must(t, s.say(quiet, wire.LeafEvent, event("u", 1, wire.Downloading)))
-	for seq := int64(1000); seq < 3000; seq++ {
-		s.pass(time.Second)
-		must(t, s.say(loud, wire.LeafEvent, event("u", seq, wire.Downloading)))
+	for seq := int64(1000); seq < 3000; seq += wire.MaxEvents {
+		s.pass(time.Minute)
+		var r wire.Reports
+		for i := range int64(wire.MaxEvents) {
+			r.Events = append(r.Events, event("u", seq+i, wire.Downloading))
+		}
+		_, err := s.Reports(ctx, loud, r)
+		must(t, err)
 	}
 	must(t, s.Store.View(ctx, func(tx *store.Tx) error {
 		all, err := tx.Events(loud.Device, 1<<20)

@@ -273,14 +273,19 @@ func (c *chain) follows(root *rootMeta) error {
 	return nil
 }
 
-// signedBy says whether the root keys of by have signed root up to their threshold.
-func signedBy(by, root *rootMeta) error {
-	s, err := bundle.Count(metadata.ROOT, bundle.ByRoot(by, metadata.ROOT), root)
-	if err != nil {
+// signedBy says whether the root keys of by have signed root up to their threshold. The
+// verdict is go-tuf's, as on a device; who has not signed is told in our words.
+func signedBy(by, root *rootMeta) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("verifying: %v", p)
+		}
+	}()
+	if err := by.VerifyDelegate(metadata.ROOT, root); err != nil {
+		if s, counted := bundle.Count(metadata.ROOT, bundle.ByRoot(by, metadata.ROOT), root); counted == nil && !s.Enough() {
+			return errors.New(s.String())
+		}
 		return err
-	}
-	if !s.Enough() {
-		return errors.New(s.String())
 	}
 	return nil
 }

@@ -40,6 +40,10 @@ func TestRootsAreVerified(t *testing.T) {
 			must(t, r.AddKey(other, metadata.TARGETS))
 			r.Roles[metadata.TARGETS].Threshold = 2
 		})}, "--targets-threshold 1"},
+		{"one key listed twice", [][]byte{change(1, func(r *metadata.RootType) {
+			role := r.Roles[metadata.ROOT]
+			role.KeyIDs, role.Threshold = append(role.KeyIDs, role.KeyIDs[0]), 2
+		})}, "root 1"},
 		{"expired", [][]byte{change(1, func(r *metadata.RootType) { r.Expires = s.clock().Add(-time.Hour) })}, "expired"},
 		{"a gap", [][]byte{c.Root(1, online), c.Root(3, online)}, "does not follow"},
 		{"another ceremony's second root", [][]byte{c.Root(1, online), stranger.Root(2, online)}, "root 2"},

@@ -43,5 +43,5 @@
 // # The end
 //
 // When its context ends a service takes no more connections, lets requests finish, and ends
-// MQTT connections spread over a few seconds, so that the fleet does not come back at once.
+// MQTT connections spread over up to a few seconds, so that the fleet does not come back at once.
 package service

@@ -14,10 +14,7 @@ import (
 	"github.com/fairlead/fairlead/agent/wire"
 )
 
-const (
-	alpnMQTT         = wire.ALPN
-	handshakeTimeout = 10 * time.Second
-)
+const alpnMQTT = wire.ALPN
 
 // accept takes connections until ctx ends. Each gets a goroutine of its own for the
 // handshake, and is then MQTT or the web server's.
@@ -81,7 +78,7 @@ func (c *countedConn) Close() error {
 // dispatch makes the handshake and hands the connection on.
 func (s *Service) dispatch(ctx context.Context, c net.Conn, web *web) {
 	conn := tls.Server(c, s.tls)
-	hs, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	hs, cancel := context.WithTimeout(ctx, s.Limits.Handshake)
 	err := conn.HandshakeContext(hs)
 	cancel()
 	if err != nil {
@@ -104,7 +101,7 @@ func (s *Service) serveMQTT(ctx context.Context, conn *tls.Conn) {
 	if err != nil {
 		s.metrics.refused.WithLabelValues("identity").Inc()
 		s.Log.Warn("MQTT connection refused", "remote", conn.RemoteAddr().String(), "error", err)
-		refuseMQTT(conn)
+		s.refuseMQTT(conn)
 		return
 	}
 	if err := s.broker.Serve(conn, id); err != nil {
@@ -114,9 +111,9 @@ func (s *Service) serveMQTT(ctx context.Context, conn *tls.Conn) {
 
 // refuseMQTT says in a CONNACK (MQTT 5, 3.2) that the identity is not accepted, so that the
 // device can tell it from a broken network.
-func refuseMQTT(conn *tls.Conn) {
+func (s *Service) refuseMQTT(conn *tls.Conn) {
 	defer conn.Close()
-	if conn.SetDeadline(time.Now().Add(handshakeTimeout)) != nil {
+	if conn.SetDeadline(time.Now().Add(s.Limits.Handshake)) != nil {
 		return
 	}
 	first := make([]byte, 1)

@@ -47,7 +47,8 @@ type Config struct {
 type Limits struct {
 	Connections int           // at once [20000]
 	AcceptRate  float64       // new connections per second [300]
-	EnrollRate  float64       // enrolments per second and remote address [50]
+	EnrollRate  float64       // enrolments per second and remote address [200]
+	Handshake   time.Duration // that a connection may take until its first request or CONNECT [10 s]
 	Database    int64         // bytes [8 GiB]
 	Drain       time.Duration // over which connections are ended at the end [5 s]
 }
@@ -60,7 +61,10 @@ func (l Limits) withDefaults() Limits {
 		l.AcceptRate = 300
 	}
 	if l.EnrollRate == 0 {
-		l.EnrollRate = 50
+		l.EnrollRate = 200
+	}
+	if l.Handshake == 0 {
+		l.Handshake = 10 * time.Second
 	}
 	if l.Database == 0 {
 		l.Database = 8 << 30
@@ -206,7 +210,8 @@ func (s *Service) openBroker(context.Context) (err error) {
 	if s.NoBroker {
 		return nil
 	}
-	s.broker, err = broker.New(broker.Config{Backend: measured{s.director, s}, Log: s.Log, MaxClients: s.Limits.Connections})
+	s.broker, err = broker.New(broker.Config{Backend: measured{s.director, s}, Log: s.Log, MaxClients: s.Limits.Connections,
+		ConnectTimeout: s.Limits.Handshake})
 	if err == nil {
 		s.director.OnDirection(s.broker.Push)
 	}

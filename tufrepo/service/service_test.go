@@ -296,6 +296,43 @@ func TestConnectionLimits(t *testing.T) {
 	until(t, "a place is free", func() bool { return s.stranger().do("GET", "/metadata/timestamp.json", nil).status == 200 })
 }
 
+// TestSilentConnections: before TLS, after it, and after half a request.
+func TestSilentConnections(t *testing.T) {
+	s := newSite(t, func(c *service.Config) { c.Limits.Handshake = 200 * time.Millisecond })
+	u := s.enrolled(s.tenant("acme", 1), "s1")
+	plain := func() net.Conn {
+		c, err := net.Dial("tcp", s.Addr().String())
+		must(t, err)
+		return c
+	}
+	secure := func(protocols ...string) func() net.Conn {
+		return func() net.Conn {
+			c, err := tls.Dial("tcp", s.Addr().String(), u.tls(protocols...))
+			must(t, err)
+			return c
+		}
+	}
+	for what, c := range map[string]struct {
+		dial func() net.Conn
+		says string
+	}{
+		"nothing at all":     {plain, ""},
+		"half a handshake":   {plain, "\x16\x03\x01\x02\x00\x01"},
+		"TLS, then nothing":  {secure(), ""},
+		"half a request":     {secure(), "GET / HTTP/1.1\r\nHost: x\r\n"},
+		"MQTT, then nothing": {secure(wire.ALPN), ""},
+		"half a CONNECT":     {secure(wire.ALPN), "\x10\x20\x00\x04MQ"},
+	} {
+		conn := c.dial()
+		defer conn.Close()
+		conn.Write([]byte(c.says))
+		must(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
+			t.Errorf("%s: the connection stays open", what)
+		}
+	}
+}
+
 // until asks again until f says yes.
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()

@@ -17,11 +17,10 @@ import (
 )
 
 const (
-	headerTimeout = 10 * time.Second
-	bodyTimeout   = 30 * time.Second // a request with its body
-	writeTimeout  = 30 * time.Second // one write of an answer
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 16 << 10
+	bodyTimeout  = 30 * time.Second // a request with its body
+	writeTimeout = 30 * time.Second // one write of an answer
+	idleTimeout  = 2 * time.Minute
+	maxHeader    = 16 << 10
 )
 
 // web is the web servers of both ports.
@@ -33,16 +32,16 @@ type web struct {
 }
 
 func newWeb(s *Service) *web {
-	return &web{s: s, devices: server(s.deviceRoutes(), s.Log), operator: server(s.operatorRoutes(), s.Log),
+	return &web{s: s, devices: s.server(s.deviceRoutes()), operator: s.server(s.operatorRoutes()),
 		conns: &handedOver{addr: s.devices.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}}
 }
 
 // server has no ReadTimeout and no WriteTimeout, which would end the download of a large
 // blob; see guarded.
-func server(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+func (s *Service) server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: s.Limits.Handshake, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		// Broken handshakes and the like of strangers are no news.
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)}
 }
 
 func (w *web) serve() error                         { return w.devices.Serve(w.conns) }
@@ -195,15 +194,23 @@ func (s *Service) guarded(route string, h http.HandlerFunc) http.HandlerFunc {
 			_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 		}
 		rec := &recorder{ResponseWriter: w}
-		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
-				s.Log.Error("request failed", "path", r.URL.Path, "panic", p)
-				if rec.status == 0 {
-					fail(rec, http.StatusInternalServerError, wire.CodeInternal, "internal error")
-				}
-			}
-			s.metrics.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc()
-		}()
+		defer func() { s.metrics.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc() }()
+		defer s.recovered(rec, r)
 		h(patient{rec, rc}, r)
 	}
+}
+
+// recovered turns a panic into an answer; where that has begun, into a cut connection.
+func (s *Service) recovered(w *recorder, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p != http.ErrAbortHandler {
+		s.Log.Error("request failed", "path", r.URL.Path, "panic", p)
+	}
+	if p == http.ErrAbortHandler || w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	fail(w, http.StatusInternalServerError, wire.CodeInternal, "internal error")
 }

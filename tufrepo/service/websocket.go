@@ -18,7 +18,7 @@ import (
 const maxFrame = 128 << 10
 
 var upgrader = websocket.Upgrader{
-	HandshakeTimeout: handshakeTimeout,
+	HandshakeTimeout: writeTimeout,
 	ReadBufferSize:   4 << 10,
 	WriteBufferSize:  4 << 10,
 	Subprotocols:     []string{wire.Subprotocol},

@@ -248,14 +248,18 @@ func (b *Broker) Kick(device string) {
 	}
 }
 
-// Drain takes no new connections and ends those there are, evenly spread over a time, so
-// that they do not all come back at once. It returns early when ctx ends.
+// drainGap is the longest pause between two connections that are ended: a small fleet does
+// not keep anybody waiting.
+const drainGap = 10 * time.Millisecond
+
+// Drain takes no new connections and ends those there are, evenly spread over a time or
+// sooner, so that they do not all come back at once. It returns early when ctx ends.
 func (b *Broker) Drain(ctx context.Context, over time.Duration) {
 	all := b.shut()
 	if len(all) == 0 {
 		return
 	}
-	tick := time.NewTicker(max(over/time.Duration(len(all)), time.Microsecond))
+	tick := time.NewTicker(min(max(over/time.Duration(len(all)), time.Microsecond), drainGap))
 	defer tick.Stop()
 	for _, s := range all {
 		s.disconnect(packets.ErrServerShuttingDown)

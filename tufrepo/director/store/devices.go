@@ -52,22 +52,19 @@ func (t *Tx) Reenrol(d Device) error {
 
 // Device returns one device, or ErrNotFound.
 func (t *Tx) Device(id string) (Device, error) {
-	d, err := scanDevice(t.row(selectDevice+" WHERE id = ?", id))
-	return d, classify(err)
+	return get(t, scanDevice, selectDevice+" WHERE id = ?", id)
 }
 
 // DeviceByKey returns the device with a key, revoked or not.
 func (t *Tx) DeviceByKey(key []byte) (Device, error) {
-	d, err := scanDevice(t.row(selectDevice+" WHERE key = ?", key))
-	return d, classify(err)
+	return get(t, scanDevice, selectDevice+" WHERE key = ?", key)
 }
 
 // DeviceByName returns the device of a tenant that has this serial or MAC and is not
 // revoked. Empty names match nothing.
 func (t *Tx) DeviceByName(tenant, serial, mac string) (Device, error) {
-	d, err := scanDevice(t.row(selectDevice+` WHERE tenant = ? AND revoked = 0
-	  AND ((serial <> '' AND serial = ?) OR (mac <> '' AND mac = ?)) LIMIT 1`, tenant, serial, mac))
-	return d, classify(err)
+	return get(t, scanDevice, selectDevice+` WHERE tenant = ? AND revoked = 0
+	  AND ((serial <> '' AND serial = ?) OR (mac <> '' AND mac = ?)) LIMIT 1`, tenant, serial, mac)
 }
 
 // DeviceQuery picks devices.

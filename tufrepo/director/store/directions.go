@@ -31,15 +31,13 @@ func (t *Tx) SetDirection(d Direction) error {
 
 // Direction returns a device's direction, or ErrNotFound.
 func (t *Tx) Direction(device string) (Direction, error) {
-	d, err := scanDirection(t.row(selectDirection+" WHERE device = ?", device))
-	return d, classify(err)
+	return get(t, scanDirection, selectDirection+" WHERE device = ?", device)
 }
 
 // DirectionsIssuedBefore returns the devices, not revoked, whose direction is older than
 // at, the oldest first.
 func (t *Tx) DirectionsIssuedBefore(at time.Time, limit int) ([]string, error) {
-	scan := func(r scanner) (id string, err error) { return id, r.Scan(&id) }
-	return list(t, scan, `SELECT device FROM directions JOIN devices ON devices.id = device
+	return list(t, scanOne[string], `SELECT device FROM directions JOIN devices ON devices.id = device
 	  WHERE issued < ? AND revoked = 0 ORDER BY issued LIMIT ?`, at.Unix(), limit)
 }
 
@@ -89,8 +87,7 @@ func (t *Tx) AddUpdate(u Update) error {
 
 // Update returns one update, or ErrNotFound.
 func (t *Tx) Update(id string) (Update, error) {
-	u, err := scanUpdate(t.row(selectUpdate+" WHERE u.id = ?", id))
-	return u, classify(err)
+	return get(t, scanUpdate, selectUpdate+" WHERE u.id = ?", id)
 }
 
 // SetUpdate stores how an update stands now.
@@ -134,6 +131,5 @@ func (t *Tx) PruneEvents(device string, keep int) error {
 
 // Events returns the events of a device in the order of their arrival.
 func (t *Tx) Events(device string, limit int) ([][]byte, error) {
-	scan := func(r scanner) (b []byte, err error) { return b, r.Scan(&b) }
-	return list(t, scan, "SELECT body FROM events WHERE device = ? ORDER BY received, epoch, seq LIMIT ?", device, limit)
+	return list(t, scanOne[[]byte], "SELECT body FROM events WHERE device = ? ORDER BY received, epoch, seq LIMIT ?", device, limit)
 }

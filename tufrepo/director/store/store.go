@@ -34,8 +34,9 @@ type Options struct {
 
 // Store is an open database. Its methods may be called from any goroutine.
 type Store struct {
-	readers *sql.DB
-	writers *sql.DB // one connection, used by the writer goroutine alone
+	readDB, writeDB *sql.DB
+	readers         chan *conn // those that are free
+	writer          *conn      // used by the writer goroutine alone
 
 	ops     chan *op
 	closing chan struct{}
@@ -43,27 +44,60 @@ type Store struct {
 	done    chan struct{}
 }
 
+// readConns is how many can read at once.
+const readConns = 4
+
 // Open opens or makes the database at path and brings it up to date.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	if err := ownFile(path); err != nil {
-		return nil, fmt.Errorf("opening database: %w", err)
+	s := &Store{readers: make(chan *conn, readConns), ops: make(chan *op, queue), closing: make(chan struct{}), done: make(chan struct{})}
+	if err := s.open(ctx, path, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening database %s: %w", path, err), s.release())
 	}
-	s := &Store{ops: make(chan *op, queue), closing: make(chan struct{}), done: make(chan struct{})}
-	var err error
-	if s.writers, err = sql.Open("sqlite", dsn(path, o, false)); err != nil {
-		return nil, fmt.Errorf("opening database %s: %w", path, err)
-	}
-	s.writers.SetMaxOpenConns(1)
-	if err := migrate(ctx, s.writers); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening database %s: %w", path, err), s.writers.Close())
-	}
-	if s.readers, err = sql.Open("sqlite", dsn(path, o, true)); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening database %s: %w", path, err), s.writers.Close())
-	}
-	s.readers.SetMaxOpenConns(4)
-	s.readers.SetMaxIdleConns(4)
 	go s.write()
 	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, path string, o Options) (err error) {
+	if err := ownFile(path); err != nil {
+		return err
+	}
+	if s.writeDB, err = sql.Open("sqlite", dsn(path, o, false)); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.writeDB); err != nil {
+		return err
+	}
+	if s.writer, err = newConn(ctx, s.writeDB); err != nil {
+		return err
+	}
+	if s.readDB, err = sql.Open("sqlite", dsn(path, o, true)); err != nil {
+		return err
+	}
+	for range readConns {
+		c, err := newConn(ctx, s.readDB)
+		if err != nil {
+			return err
+		}
+		s.readers <- c
+	}
+	return nil
+}
+
+// release closes what open has opened.
+func (s *Store) release() error {
+	var errs []error
+	if s.writer != nil {
+		errs = append(errs, s.writer.close())
+	}
+	for range len(s.readers) {
+		errs = append(errs, (<-s.readers).close())
+	}
+	for _, db := range []*sql.DB{s.readDB, s.writeDB} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ownFile makes the file with narrow permissions before SQLite would with wide ones.
@@ -94,22 +128,37 @@ func dsn(path string, o Options, readonly bool) string {
 // pageSize is SQLite's default.
 const pageSize = 4096
 
-// Close waits for the updates that were taken, then closes the file. Updates that come
-// later fail with ErrClosed.
+// Close waits for the updates that were taken and for views, then closes the file. What
+// comes later fails with ErrClosed.
 func (s *Store) Close() error {
-	s.once.Do(func() { close(s.closing) })
-	<-s.done
-	return errors.Join(s.readers.Close(), s.writers.Close())
+	var errs []error
+	s.once.Do(func() {
+		close(s.closing)
+		<-s.done
+		for range readConns {
+			errs = append(errs, (<-s.readers).close())
+		}
+		errs = append(errs, s.release())
+	})
+	return errors.Join(errs...)
 }
 
 // View runs fn on one consistent state of the database.
 func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
-	tx, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("reading the database: %w", classify(err))
+	select {
+	case <-s.closing:
+		return ErrClosed
+	default:
 	}
-	defer tx.Rollback() //nolint:errcheck // a read has nothing to lose
-	return classify(fn(&Tx{ctx: ctx, q: tx}))
+	select {
+	case c := <-s.readers:
+		defer func() { s.readers <- c }()
+		return c.in(ctx, fn)
+	case <-s.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the database: %w", ctx.Err())
+	}
 }
 
 // classify puts our sentinels on SQLite's errors.
@@ -124,57 +173,4 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
-}
-
-// Tx is what one View or Update sees. It is valid inside the function only.
-type Tx struct {
-	ctx context.Context
-	q   querier
-}
-
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-func (t *Tx) exec(query string, args ...any) (int64, error) {
-	res, err := t.q.ExecContext(t.ctx, query, args...)
-	if err != nil {
-		return 0, classify(err)
-	}
-	return res.RowsAffected()
-}
-
-// one runs a statement that must change one row.
-func (t *Tx) one(query string, args ...any) error {
-	n, err := t.exec(query, args...)
-	if err == nil && n == 0 {
-		return ErrNotFound
-	}
-	return err
-}
-
-func (t *Tx) row(query string, args ...any) *sql.Row {
-	return t.q.QueryRowContext(t.ctx, query, args...)
-}
-
-type scanner interface{ Scan(dest ...any) error }
-
-// list collects the rows of a query.
-func list[T any](t *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := t.q.QueryContext(t.ctx, query, args...)
-	if err != nil {
-		return nil, classify(err)
-	}
-	defer rows.Close()
-	var out []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, classify(err)
-		}
-		out = append(out, v)
-	}
-	return out, classify(rows.Err())
 }

@@ -31,8 +31,7 @@ func (t *Tx) Tenants() ([]Tenant, error) {
 
 // Tenant returns one tenant, or ErrNotFound.
 func (t *Tx) Tenant(name string) (Tenant, error) {
-	tn, err := scanTenant(t.row(selectTenant+" WHERE name = ?", name))
-	return tn, classify(err)
+	return get(t, scanTenant, selectTenant+" WHERE name = ?", name)
 }
 
 // AddTenant makes a tenant; one that exists stays as it is.
@@ -49,10 +48,8 @@ func (t *Tx) AddRoot(tenant string, version int64, raw []byte) error {
 
 // Root returns one director root as it was signed; version 0 is the newest.
 func (t *Tx) Root(tenant string, version int64) ([]byte, error) {
-	var raw []byte
-	err := t.row(`SELECT raw FROM roots WHERE tenant = ?1 AND (version = ?2 OR ?2 = 0)
-	  ORDER BY version DESC LIMIT 1`, tenant, version).Scan(&raw)
-	return raw, classify(err)
+	return get(t, scanOne[[]byte], `SELECT raw FROM roots WHERE tenant = ?1 AND (version = ?2 OR ?2 = 0)
+	  ORDER BY version DESC LIMIT 1`, tenant, version)
 }
 
 // Claim is a token that lets devices enrol. The token itself is not kept.
@@ -84,8 +81,7 @@ func (t *Tx) AddClaim(c Claim) error {
 
 // Claim returns one claim, or ErrNotFound.
 func (t *Tx) Claim(id string) (Claim, error) {
-	c, err := scanClaim(t.row(selectClaim+" WHERE id = ?", id))
-	return c, classify(err)
+	return get(t, scanClaim, selectClaim+" WHERE id = ?", id)
 }
 
 // Claims returns all claims, the newest first.

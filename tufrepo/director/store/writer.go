@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 )
@@ -84,19 +83,17 @@ func (s *Store) gather(first *op) []*op {
 
 // commit runs a batch and answers everyone in it.
 func (s *Store) commit(ops []*op) {
-	ctx := context.Background()
-	tx, err := s.writers.BeginTx(ctx, nil)
-	if err != nil {
-		answer(ops, fmt.Errorf("writing the database: %w", classify(err)))
+	if err := s.writer.do("BEGIN IMMEDIATE"); err != nil {
+		answer(ops, fmt.Errorf("writing the database: %w", err))
 		return
 	}
 	var ran []*op
 	for i, o := range ops {
-		err := run(tx, o)
+		err := s.run(o)
 		var lost errLost
 		if errors.As(err, &lost) {
 			// SQLite gave up the whole transaction, as it may when the disk is full.
-			_ = tx.Rollback()
+			_ = s.writer.do("ROLLBACK")
 			answer(append(ran, ops[i:]...), fmt.Errorf("writing the database: %w", lost.error))
 			return
 		}
@@ -106,9 +103,9 @@ func (s *Store) commit(ops []*op) {
 		}
 		ran = append(ran, o)
 	}
-	if err := tx.Commit(); err != nil {
-		_ = tx.Rollback()
-		answer(ran, fmt.Errorf("writing the database: %w", classify(err)))
+	if err := s.writer.do("COMMIT"); err != nil {
+		_ = s.writer.do("ROLLBACK")
+		answer(ran, fmt.Errorf("writing the database: %w", err))
 		return
 	}
 	answer(ran, nil)
@@ -125,23 +122,23 @@ type errLost struct{ error }
 
 func (e errLost) Unwrap() error { return e.error }
 
-// run runs one update within its savepoint.
-func run(tx *sql.Tx, o *op) error {
+// run runs one update within its savepoint. A commit in progress is not torn by one
+// caller who goes: from here on the caller's context has no effect.
+func (s *Store) run(o *op) error {
 	if err := o.ctx.Err(); err != nil {
 		return fmt.Errorf("waiting for the database: %w", err)
 	}
-	ctx := context.Background() // a commit in progress is not torn by one caller
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
-		return errLost{classify(err)}
+	if err := s.writer.do("SAVEPOINT one"); err != nil {
+		return errLost{err}
 	}
-	err := guard(o.fn, &Tx{ctx: ctx, q: tx})
+	err := guard(o.fn, &Tx{ctx: context.Background(), c: s.writer})
 	if err != nil {
-		if _, e := tx.ExecContext(ctx, "ROLLBACK TO one"); e != nil {
+		if e := s.writer.do("ROLLBACK TO one"); e != nil {
 			return errLost{err}
 		}
 	}
-	if _, e := tx.ExecContext(ctx, "RELEASE one"); e != nil {
-		return errLost{errors.Join(err, classify(e))}
+	if e := s.writer.do("RELEASE one"); e != nil {
+		return errLost{errors.Join(err, e)}
 	}
 	return err
 }
