@@ -336,7 +336,7 @@ func TestSilentConnections(t *testing.T) {
 // until asks again until f says yes.
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !f(); {
+	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(what + ": not within 10 seconds")
 		}
