@@ -80,18 +80,21 @@ func TestTimetableWithoutMQTT(t *testing.T) {
 	})
 }
 
-func TestHTTPSOnlyBeginsAtRandom(t *testing.T) {
-	bubble(t, func(t *testing.T, ca *authority, s *service, cfg Config) {
-		began := time.Now()
-		cfg.Transports = []string{}
-		cfg.Rand = func() float64 { return 0.5 }
-		d := start(t, s.scene, cfg)
-		d.until(t, "a poll", func() bool { return len(s.askedAt) == 1 })
-		d.stop()
-		if wait := s.askedAt[0].Sub(began); wait != 1500*time.Millisecond {
-			t.Errorf("the first poll came after %v", wait)
-		}
-	})
+// After a power cut all devices begin at once.
+func TestTheFirstAttemptIsAtRandom(t *testing.T) {
+	for transport, only := range transports {
+		bubble(t, func(t *testing.T, ca *authority, s *service, cfg Config) {
+			began := time.Now()
+			cfg.Transports = only
+			cfg.Rand = func() float64 { return 0.5 }
+			d := start(t, s.scene, cfg)
+			d.until(t, "a connection", func() bool { return len(s.accepted) == 1 })
+			d.stop()
+			if wait := s.accepted[0].Sub(began); wait != 1500*time.Millisecond {
+				t.Errorf("%s: the first attempt came after %v", transport, wait)
+			}
+		})
+	}
 }
 
 // Sixty devices lose their broker at once and do not come back at once.
@@ -236,7 +239,11 @@ func TestMuteBroker(t *testing.T) {
 		release := make(chan struct{})
 		s.do(func() { s.refuse = func(wire.Event) bool { s.mu.Unlock(); <-release; s.mu.Lock(); return false } })
 		d.happen("slow", 1)
+		began := time.Now()
 		d.until(t, "a new connection", func() bool { return len(s.connects) == 2 })
+		if wait := time.Since(began); wait > time.Minute {
+			t.Errorf("it took %v", wait)
+		}
 		close(release)
 		s.do(func() { s.refuse = nil })
 		d.until(t, "the event", func() bool { return len(s.stored) == 1 && d.cfg.Outbox.Len() == 0 })
@@ -244,5 +251,20 @@ func TestMuteBroker(t *testing.T) {
 		if !slices.Equal(s.clean, []bool{false, true}) {
 			t.Errorf("clean starts were %v", s.clean)
 		}
+	})
+}
+
+// An acknowledgement of nothing must not become a busy loop, nor lose the events.
+func TestServiceThatStoresNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, ca *authority, s *service, cfg Config) {
+		s.answer = func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{"seq":0}`) }
+		cfg.Transports = transports[wire.TransportHTTPS]
+		d := start(t, s.scene, cfg)
+		d.happen("kept", 2)
+		d.until(t, "some tries", func() bool { return len(s.posts) == 5 })
+		s.do(func() { s.answer = nil })
+		d.until(t, "the events", func() bool { return len(s.stored) == 2 })
+		d.stop()
+		allWithin(t, "tries", gaps(s.posts), 2*time.Second, 6*time.Minute)
 	})
 }

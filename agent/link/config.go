@@ -27,7 +27,8 @@ type Network struct {
 	// Proxy is http://[user:password@]host[:port] for every connection, "none" for none, or
 	// "" to follow HTTPS_PROXY and NO_PROXY.
 	Proxy string
-	// Dial makes TCP connections; nil means the system's dialer.
+	// Dial makes TCP connections; nil means the system's dialer. Other connections must take
+	// some bytes before they are read, as sockets do and net.Pipe does not: TLS 1.3 needs it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 

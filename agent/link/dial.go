@@ -18,6 +18,9 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
+// dialTimeout is for a connection up to the tunnel through the proxy.
+const dialTimeout = 30 * time.Second
+
 // maxHeader bounds the header of any HTTP answer.
 const maxHeader = 32 << 10
 
@@ -81,6 +84,8 @@ func checkProxy(proxy *url.URL) error {
 
 // dial connects to address (host:port) directly or through the proxy.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
 	proxy, err := d.proxy(&url.URL{Scheme: "https", Host: address})
 	if err != nil {
 		return nil, &Error{Class: ClassProxy, Err: fmt.Errorf("proxy setting in the environment: %w", err)}

@@ -168,6 +168,16 @@ func TestRandomWaits(t *testing.T) {
 	}
 }
 
+func TestRefusedUpgrade(t *testing.T) {
+	for status, want := range map[int]string{302: ClassCaptive, 200: ClassCaptive, 401: ClassIdentity, 403: ClassIdentity,
+		404: ClassUnavailable, 429: ClassUnavailable, 502: ClassUnavailable} {
+		err := refusedUpgrade(&http.Response{StatusCode: status, Header: http.Header{"Retry-After": {"60"}}}, time.Unix(0, 0))
+		if class(err) != want || after(err) != time.Minute {
+			t.Errorf("%d is %s, after %v", status, class(err), after(err))
+		}
+	}
+}
+
 func FuzzRetryAfter(f *testing.F) {
 	f.Add("120")
 	f.Add("Sun, 22 Nov 2026 12:10:00 GMT")

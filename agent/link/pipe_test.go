@@ -23,7 +23,8 @@ type half struct {
 	mu            sync.Mutex
 	cond          *sync.Cond
 	buf           bytes.Buffer
-	closed        bool
+	noMore        bool // the writer has closed
+	unread        bool // the reader has closed: what is written is lost, as in a socket
 	reader, write deadline
 }
 
@@ -38,10 +39,10 @@ func newHalf() *half {
 	return h
 }
 
-func (h *half) close() {
+func (h *half) close(end *bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.closed = true
+	*end = true
 	h.cond.Broadcast()
 }
 
@@ -73,10 +74,12 @@ func (e *end) Read(p []byte) (int, error) {
 	h := e.in
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for h.buf.Len() == 0 && !h.closed && !h.reader.over {
+	for h.buf.Len() == 0 && !h.noMore && !h.unread && !h.reader.over {
 		h.cond.Wait()
 	}
 	switch {
+	case h.unread:
+		return 0, io.ErrClosedPipe
 	case h.reader.over:
 		return 0, os.ErrDeadlineExceeded
 	case h.buf.Len() == 0:
@@ -90,12 +93,14 @@ func (e *end) Write(p []byte) (int, error) {
 	h := e.out
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for h.buf.Len() > 64<<10 && !h.closed && !h.write.over {
+	for h.buf.Len() > 64<<10 && !h.noMore && !h.unread && !h.write.over {
 		h.cond.Wait()
 	}
 	switch {
-	case h.closed:
+	case h.noMore:
 		return 0, io.ErrClosedPipe
+	case h.unread:
+		return len(p), nil
 	case h.write.over:
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -104,8 +109,8 @@ func (e *end) Write(p []byte) (int, error) {
 }
 
 func (e *end) Close() error {
-	e.in.close()
-	e.out.close()
+	e.in.close(&e.in.unread)
+	e.out.close(&e.out.noMore)
 	return e.SetDeadline(time.Time{})
 }
 

@@ -95,6 +95,7 @@ func (r *runner) sendEvents(ctx context.Context) error {
 				return err
 			}
 			r.cfg.Outbox.Ack(e.Epoch, e.Seq)
+			r.failing.reset() // a service that takes a few at a time is not failing
 		}
 	}
 }
