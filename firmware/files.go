@@ -99,7 +99,7 @@ func (f *imageFile) nextData(offset int64) int64 {
 	if errors.Is(err, unix.ENXIO) {
 		return f.size
 	}
-	if err != nil || data < offset {
+	if err != nil {
 		return offset
 	}
 	return data

@@ -105,6 +105,25 @@ func TestHolesMakeNoDifference(t *testing.T) {
 	}
 }
 
+func TestHolesAreFound(t *testing.T) {
+	f, err := openImage(sparseImage(t, 1<<30, 1<<29), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, at := range []int64{1 << 20, 1 << 28} {
+		if got := f.nextData(at); got < 1<<29-1<<20 || got > 1<<29 {
+			t.Errorf("data after %d is said to be at %d, is around %d", at, got, 1<<29)
+		}
+	}
+	if err := os.Truncate(f.Name(), 1<<29-1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.nextData(1 << 20); got != 1<<30 {
+		t.Errorf("with no data left it is said to be at %d, want the end", got)
+	}
+}
+
 func TestDecodeFileLeavesHoles(t *testing.T) {
 	image := put(t, "image", nil)
 	if err := os.Truncate(image, 1<<30); err != nil {
@@ -222,8 +241,15 @@ func TestFailureKeepsWhatWasThere(t *testing.T) {
 	if err := os.WriteFile(image+".fla", []byte("before"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	before, err := os.Stat(image)
+	if err != nil {
+		t.Fatal(err)
+	}
 	grow := func(done, total int64) {
 		if err := os.Truncate(image, total+1); err != nil {
+			t.Error(err)
+		}
+		if err := os.Chtimes(image, time.Time{}, before.ModTime()); err != nil {
 			t.Error(err)
 		}
 	}

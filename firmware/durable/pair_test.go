@@ -2,6 +2,7 @@ package durable
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -92,6 +93,9 @@ func TestPairSurvivesABadCopy(t *testing.T) {
 		"length of 4 GiB":  slices.Concat(newest[:16], []byte{0xff, 0xff, 0xff, 0xff}, newest[20:]),
 		"bad and claiming": slices.Concat(newest[:8], bytes.Repeat([]byte{0xff}, 8), newest[16:]),
 	}
+	lying := bytes.Clone(newest[:len(newest)-4])
+	lying[16]--
+	bad["length of another payload"] = binary.LittleEndian.AppendUint32(lying, checksum(lying))
 	for name, b := range bad {
 		for i := range 2 {
 			t.Run(fmt.Sprintf("%s, copy %d", name, i), func(t *testing.T) {
@@ -151,6 +155,8 @@ func TestPairSequenceWraps(t *testing.T) {
 		for i := range 2 {
 			dir := t.TempDir()
 			setCopy(t, dir, i, encodePair(last, []byte("newest")))
+			setCopy(t, dir, 1-i, []byte("not good"))
+			checkLoad(t, dir, "newest")
 			setCopy(t, dir, 1-i, encodePair(last-1, []byte("older")))
 			checkLoad(t, dir, "newest")
 			for _, data := range []string{"one", "two", "three"} {
@@ -164,7 +170,7 @@ func TestPairSequenceWraps(t *testing.T) {
 // What a crash can leave at each step of a save, and a save after it.
 func TestPairAfterACrash(t *testing.T) {
 	older, newest, next := encodePair(4, []byte("older")), encodePair(5, []byte("newest")), encodePair(6, []byte("next"))
-	temps := map[string][]byte{"no temporary": nil, "empty temporary": {}, "half a temporary": next[:15], "whole temporary": next}
+	temps := map[string][]byte{"no temporary": nil, "empty temporary": {}, "half a temporary": next[:15], "whole temporary": next, "long temporary": append(bytes.Clone(next), next...)}
 	replaced := map[string][]byte{"not replaced": older, "replaced": next, "replaced by nothing": {}, "replaced by half": next[:22], "lost": nil}
 	for tempName, temp := range temps {
 		for name, b := range replaced {
