@@ -3,6 +3,7 @@ package boot_test
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,7 +23,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// victim makes all its calls on one thread, because strace counts them by thread.
 func victim(name, dir string) {
+	runtime.LockOSThread()
 	f, err := boot.OpenFile(dir, boot.FileOptions{})
 	if err != nil {
 		panic(err)
@@ -76,8 +79,7 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 	}
 }
 
-// kill runs a victim that is to die at the nth call, and reports whether it did. The calls are counted by thread; the
-// step stays on one, or is killed a little later on another.
+// kill runs a victim that is to die at the nth call, and reports whether it did.
 func kill(t *testing.T, strace, call string, n int, order string) bool {
 	t.Helper()
 	inject := "inject=" + call + ":signal=KILL:when=" + strconv.Itoa(n)

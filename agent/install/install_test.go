@@ -27,9 +27,10 @@ func TestInstall(t *testing.T) {
 		{"zeros at both ends", append(append(make([]byte, 2*testFrame), noise...), make([]byte, testFrame)...)},
 		{"everything", testImage(21, 0)},
 	} {
+		rel := makeRelease(t, c.image)
 		for _, kind := range deviceKinds(t) {
 			t.Run(c.name+"/"+kind.name, func(t *testing.T) {
-				s := &memorySource{release: makeRelease(t, c.image)}
+				s := &memorySource{release: rel}
 				path := kind.make(t, 2<<20)
 				d := openTestSlot(t, path, SlotOptions{})
 				var last Progress

@@ -62,7 +62,7 @@ func checkMounts(r io.Reader, device uint64) error {
 // checkLoop looks at one loop device; it may be gone by now.
 func checkLoop(backing string, info os.FileInfo) error {
 	path, err := os.ReadFile(backing)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENXIO) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
 		return nil
 	}
 	if err != nil {
