@@ -39,6 +39,17 @@ func raw(answer string) http.HandlerFunc {
 	}
 }
 
+// redirects sends a client on n times, within the server.
+func redirects(n int) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if i, _ := strconv.Atoi(req.URL.Query().Get("i")); i < n {
+			http.Redirect(w, req, fmt.Sprintf("%s?i=%d", req.URL.Path, i+1), http.StatusFound)
+			return
+		}
+		serveRange(w, req)
+	}
+}
+
 // status answers with a code and headers "Name: value".
 func status(code int, headers ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
@@ -108,32 +119,29 @@ func TestHostileServer(t *testing.T) {
 		"range without total":  {serve: raw(partial + "Content-Range: bytes 0-4/*\r\n\r\n01234"), length: 5, want: "01234"},
 		"range, other length":  {serve: raw(partial + "Content-Length: 6\r\nContent-Range: bytes 0-4/20\r\n\r\n012345"), length: 5, is: client.ErrUnavailable},
 
-		"404":                {serve: status(404), length: -1, is: fs.ErrNotExist},
-		"410":                {serve: status(410), length: -1, is: fs.ErrNotExist},
-		"403":                {serve: status(403), length: -1, is: client.ErrUnavailable},
-		"403 for a root":     {serve: status(403), file: "metadata/17.root.json", length: -1, is: fs.ErrNotExist},
-		"404 web page":       {serve: status(404, "Content-Type: text/html"), length: -1, is: fs.ErrNotExist},
-		"401":                {serve: status(401), length: -1, is: client.ErrUnavailable},
-		"407":                {serve: status(407), length: -1, is: client.ErrUnavailable},
-		"416":                {serve: status(416), offset: 5, length: 5, is: client.ErrUnavailable},
-		"451":                {serve: status(451), length: -1, is: client.ErrUnavailable},
-		"500":                {serve: status(500), length: -1, is: client.ErrUnavailable},
-		"204":                {serve: status(204), length: -1, is: client.ErrUnavailable},
-		"304":                {serve: status(304), length: -1, is: client.ErrUnavailable},
-		"511":                {serve: status(511), length: -1, is: client.ErrCaptive},
-		"web page":           {serve: status(200, "Content-Type: text/html; charset=utf-8"), length: -1, is: client.ErrCaptive},
-		"login elsewhere":    {serve: status(302, "Location: http://login.invalid/"), length: -1, is: client.ErrCaptive},
-		"login by https":     {serve: status(302, "Location: https://127.0.0.1/"), length: -1, is: client.ErrCaptive},
+		"404":             {serve: status(404), length: -1, is: fs.ErrNotExist},
+		"410":             {serve: status(410), length: -1, is: fs.ErrNotExist},
+		"403":             {serve: status(403), length: -1, is: client.ErrUnavailable},
+		"403 for a root":  {serve: status(403), file: "metadata/17.root.json", length: -1, is: fs.ErrNotExist},
+		"404 web page":    {serve: status(404, "Content-Type: text/html"), length: -1, is: fs.ErrNotExist},
+		"401":             {serve: status(401), length: -1, is: client.ErrUnavailable},
+		"407":             {serve: status(407), length: -1, is: client.ErrUnavailable},
+		"416":             {serve: status(416), offset: 5, length: 5, is: client.ErrUnavailable},
+		"451":             {serve: status(451), length: -1, is: client.ErrUnavailable},
+		"500":             {serve: status(500), length: -1, is: client.ErrUnavailable},
+		"204":             {serve: status(204), length: -1, is: client.ErrUnavailable},
+		"304":             {serve: status(304), length: -1, is: client.ErrUnavailable},
+		"511":             {serve: status(511), length: -1, is: client.ErrCaptive},
+		"web page":        {serve: status(200, "Content-Type: text/html; charset=utf-8"), length: -1, is: client.ErrCaptive},
+		"login elsewhere": {serve: status(302, "Location: http://login.invalid/"), length: -1, is: client.ErrCaptive},
+		"login by https": {serve: func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, "https://"+req.Host+"/", http.StatusFound)
+		}, length: -1, is: client.ErrCaptive},
 		"redirect to a file": {serve: status(302, "Location: file:///etc/passwd"), length: -1, is: client.ErrCaptive},
 		"redirect nowhere":   {serve: status(302), length: -1, is: client.ErrUnavailable},
 		"redirect loop":      {serve: func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.Path, 302) }, length: -1, is: client.ErrUnavailable},
-		"three redirects": {serve: func(w http.ResponseWriter, req *http.Request) {
-			if n, _ := strconv.Atoi(req.URL.Query().Get("n")); n < 3 {
-				http.Redirect(w, req, fmt.Sprintf("%s?n=%d", req.URL.Path, n+1), http.StatusFound)
-				return
-			}
-			serveRange(w, req)
-		}, offset: 10, length: 5, want: "abcde"},
+		"three redirects":    {serve: redirects(3), offset: 10, length: 5, want: "abcde"},
+		"four redirects":     {serve: redirects(4), offset: 10, length: 5, is: client.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -149,6 +157,9 @@ func TestHostileServer(t *testing.T) {
 			}
 			if c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("got %q, %v, want %v", got, err, c.is)
+			}
+			if c.is != fs.ErrNotExist && errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%v says that the file does not exist", err)
 			}
 			var typed *client.Error
 			if c.is != nil && !errors.As(err, &typed) {

@@ -199,8 +199,8 @@ func TestP05TornCacheHeals(t *testing.T) {
 				must(t, os.MkdirAll(filepath.Join(path, "in", "it"), 0o700))
 			},
 			"link": func(t *testing.T, path string) {
-				must(t, os.Remove(path))
-				must(t, os.Symlink("/dev/zero", path))
+				must(t, os.Rename(path, path+".moved"))
+				must(t, os.Symlink(path+".moved", path))
 			},
 			"pipe": func(t *testing.T, path string) {
 				must(t, os.Remove(path))
@@ -219,7 +219,8 @@ func TestP05TornCacheHeals(t *testing.T) {
 				damage(t, path)
 				d.restart()
 				d.mustRefresh()
-				if got := mustRead(t, path); !bytes.Equal(got, want) {
+				info, err := os.Lstat(path)
+				if got := mustRead(t, path); err != nil || !info.Mode().IsRegular() || !bytes.Equal(got, want) {
 					t.Errorf("the file has not healed")
 				}
 				if v := d.versions(); v.Root != 2 {
@@ -619,6 +620,15 @@ func TestP17WhatTheRoleSaysIsComparedWithTheManifest(t *testing.T) {
 				t.Fatalf("%+v, %v, want a refusal", m, err)
 			}
 		})
+	}
+	r := newRepo(t)
+	r.AddTarget(product, product+"/9.9.9.json", manifest(t)) // a genuine manifest under another release's name
+	r.PublishAll()
+	d := newDevice(t, r)
+	target, err := d.client.Target(context.Background(), product+"/9.9.9.json")
+	must(t, err)
+	if m, err := d.client.Manifest(context.Background(), target); !errors.Is(err, client.ErrFormat) {
+		t.Errorf("another release's manifest: %+v, %v", m, err)
 	}
 	for name, config := range map[string]client.Config{
 		"nothing": {}, "no root": {Source: zeros{}}, "no source": {Root: []byte("{}")}, "null root": {Source: zeros{}, Root: []byte("null")},
