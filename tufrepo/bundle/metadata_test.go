@@ -71,6 +71,9 @@ func TestSignRefuses(t *testing.T) {
 		"trailing":    append(bytes.Clone(good), "{}"...),
 		"no list":     bytes.Replace(good, []byte(`"signatures":[],`), nil, 1),
 		"not a key":   bytes.Replace(good, []byte(`"signatures":[]`), []byte(`"signatures":[{"keyid":"../x","sig":"00"}]`), 1),
+		"other case":  bytes.Replace(good, []byte(`"version":1`), []byte(`"Version":1`), 1),
+		"unsigned":    bytes.Replace(good, []byte(`"signatures":[]`), []byte(`"signatures":[{"keyid":"`+s.ID()+`","sig":"AB"}]`), 1),
+		"escapes":     bytes.Replace(good, []byte(`"targets",`), []byte(`"target\u0073",`), 1),
 		"deep":        []byte(strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)),
 	} {
 		if bytes.Equal(raw, good) {

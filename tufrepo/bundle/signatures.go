@@ -11,13 +11,13 @@ import (
 
 // Signatures says who has signed a role, against who may. Lists hold key ids.
 type Signatures struct {
-	Role    string   // the role that was signed
-	By      string   // whose word it is who may sign it, such as "root 3"
-	Need    int      // distinct keys needed
-	Good    []string // entitled, signed, and the signature verifies
-	Missing []string // entitled and not signed
-	Wrong   []string // entitled, and the signature does not verify
-	Foreign []string // signed and not entitled
+	Role    string   `json:"role"`              // the role that was signed
+	By      string   `json:"by"`                // whose word it is who may sign it, such as "root 3"
+	Need    int      `json:"need"`              // distinct keys needed
+	Good    []string `json:"good"`              // entitled, signed, and the signature verifies
+	Missing []string `json:"missing"`           // entitled and not signed
+	Wrong   []string `json:"wrong,omitempty"`   // entitled, and the signature does not verify
+	Foreign []string `json:"foreign,omitempty"` // signed and not entitled
 }
 
 // Enough tells whether the threshold is met by keys whose signatures verify.
@@ -79,7 +79,7 @@ func ByTargets(targets *metadata.Metadata[metadata.TargetsType], product string)
 // Count verifies every signature of m by itself. It is for telling people who
 // has signed; whether metadata is accepted is go-tuf's verdict.
 func Count[T metadata.Roles](role string, e Entitled, m *metadata.Metadata[T]) (Signatures, error) {
-	s := Signatures{Role: role, By: e.By, Need: e.Threshold}
+	s := Signatures{Role: role, By: e.By, Need: e.Threshold, Good: []string{}, Missing: []string{}}
 	payload, err := canonical(m)
 	if err != nil {
 		return s, err
