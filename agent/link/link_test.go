@@ -107,14 +107,14 @@ func TestLadderDownAndBlockedSaidSo(t *testing.T) {
 	d.happen("blocked", 3)
 	d.until(t, "the events", func() bool { return len(s.stored) == 3 })
 	want := &wire.LinkStatus{Transport: wire.TransportHTTPS, Trouble: []string{wire.TroubleBlocked}}
-	d.until(t, "the trouble", func() bool { return reflect.DeepEqual(s.reported[len(s.reported)-1].Link, want) })
+	d.until(t, "the trouble", func() bool { return reflect.DeepEqual(s.lastLink(), want) })
 	if got := d.link.Status(); !slices.Equal(got.Trouble, want.Trouble) || got.LastError == "" {
 		t.Errorf("the status is %+v", got)
 	}
 	s.do(func() { s.noMQTT = false })
 	d.until(t, "MQTT", d.over(wire.TransportMQTTS))
 	want = &wire.LinkStatus{Transport: wire.TransportMQTTS}
-	d.until(t, "no trouble", func() bool { return reflect.DeepEqual(s.reported[len(s.reported)-1].Link, want) })
+	d.until(t, "no trouble", func() bool { return reflect.DeepEqual(s.lastLink(), want) })
 	if want := []string{"wss", "", "https", "", "mqtts"}; !slices.Equal(without(d.connected, "https", ""), without(want, "https", "")) {
 		t.Errorf("transports were %v", d.connected)
 	}

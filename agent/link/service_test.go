@@ -390,6 +390,14 @@ func (s *service) updates() (out []string) {
 	return out
 }
 
+// lastLink is how the newest report came.
+func (s *service) lastLink() *wire.LinkStatus {
+	if len(s.reported) == 0 {
+		return nil
+	}
+	return s.reported[len(s.reported)-1].Link
+}
+
 // api is around every HTTPS request.
 func (s *service) api(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
