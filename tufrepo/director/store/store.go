@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 
@@ -58,6 +59,9 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context, path string, o Options) (err error) {
+	if path, err = filepath.Abs(path); err != nil { // the first part of a relative path would be a URI's host
+		return err
+	}
 	if err := ownFile(path); err != nil {
 		return err
 	}

@@ -294,3 +294,17 @@ func TestUpdatesView(t *testing.T) {
 		})
 	}
 }
+
+func TestOpenTakesARelativePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("repo", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), "repo/fairlead.db", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
