@@ -24,9 +24,9 @@
 // Dir belongs to the client. One process at a time: a lock file says so.
 //
 //	lock           held while the client is open
-//	floors.0, .1   what must never fall (two generations, package durable)
+//	floors.0, .1   what must never fall (two generations, package durable);
+//	               of a Director, the newest accepted direction too
 //	metadata/      root.json, timestamp.json, ... as served, byte for byte
-//	direction.0, .1  Director only: the newest accepted direction and its floor
 //
 // The cache under metadata is only a cache: a file that is torn, foreign or
 // too long is dropped and fetched again. The floors are kept apart from it:
@@ -44,7 +44,7 @@
 // can only lower the limit; JSON that two readers could read in two ways never
 // reaches go-tuf; a panic of a parser becomes an error of class "format";
 // each new root is durable before the next is asked for; versions may neither
-// fall nor leap; equal versions must be equal bytes. A poll that finds nothing
+// fall nor leap; one version may not name two contents. A poll that finds nothing
 // new asks for two files, and writes none.
 //
 // A root that withdraws a key of the timestamp role resets the floors of
