@@ -246,7 +246,7 @@ func TestMuteBroker(t *testing.T) {
 		}
 		close(release)
 		s.do(func() { s.refuse = nil })
-		d.until(t, "the event", func() bool { return len(s.stored) == 1 })
+		d.until(t, "the event once more", func() bool { return s.arrivals == 2 })
 		d.stop()
 		if n := cfg.Outbox.Len(); n != 0 {
 			t.Errorf("%d events are still in the outbox", n)
