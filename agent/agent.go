@@ -39,7 +39,7 @@ type Options struct {
 	Reboot func(context.Context) error
 
 	Retry    Retry
-	Link     link.Timing // zero fields have the link's defaults; Poll is the configuration's
+	Link     link.Timing // zero fields have the link's defaults, but for Poll: the configuration's
 	Limits   install.Limits
 	Progress func(install.Progress) // of downloads and of reading back; must be quick
 	Observe  func(wire.Event)       // of each transition of an update; must be quick
@@ -162,17 +162,32 @@ func (a *Agent) enabled() bool { return *a.cfg.Enabled }
 func (a *Agent) Run(ctx context.Context) error {
 	s, err := a.open()
 	if err != nil {
-		return err
-	}
-	err = newLoop(s).run(ctx)
-	if closeErr := s.close(); closeErr != nil {
-		a.o.Log.Warn("close", "error", closeErr)
+		err = a.cannotOpen(err)
+	} else {
+		err = newLoop(s).run(ctx)
+		if closeErr := s.close(); closeErr != nil {
+			a.o.Log.Warn("close", "error", closeErr)
+		}
 	}
 	if !errors.Is(err, ErrReboot) || a.o.Reboot == nil {
 		return err
 	}
 	if err := a.o.Reboot(ctx); err != nil {
 		return fmt.Errorf("reboot: %w", err)
+	}
+	return ErrReboot
+}
+
+// cannotOpen: a release on trial that does not even let the agent have its state folder is
+// not one to keep. Otherwise it is for a person to see to.
+func (a *Agent) cannotOpen(err error) error {
+	b, bootErr := a.boot.State()
+	if errors.Is(err, ErrRunning) || bootErr != nil || b.Lost || b.Trial != b.Running || b.Committed == b.Running {
+		return err
+	}
+	a.o.Log.Error("the release on trial cannot be judged, going back", "error", err)
+	if err := a.boot.Cancel(); err != nil {
+		a.o.Log.Error("cancel the trial", "error", err)
 	}
 	return ErrReboot
 }

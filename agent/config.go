@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -279,13 +278,4 @@ func (c Config) checkTimes() error {
 		return keyError("health.deadline", "%v is not within 1s and 24h", d)
 	}
 	return nil
-}
-
-// String shows the configuration as it counts, defaults included.
-func (c Config) String() string {
-	b, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
 }

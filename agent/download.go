@@ -102,7 +102,7 @@ func (l *loop) directed(ctx context.Context, d direction.Direction) {
 	switch {
 	case s.busy() && d.Update == s.Update.ID:
 		l.renewed(d)
-	case l.superseding(), s.State == wire.Downloading, s.State == wire.Installing:
+	case s.State == wire.Downloading, s.State == wire.Installing:
 		l.next = &d
 		l.supersede(ctx)
 	default:

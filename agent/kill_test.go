@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -246,4 +247,62 @@ func TestExpiryDoesNotHoldUpTheVerdict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStateFolderGoneInTrial: a release that does not let the agent have its state folder is
+// given up.
+func TestStateFolderGoneInTrial(t *testing.T) {
+	for name, spoil := range map[string]func(u *unit) error{
+		"a file in its place": func(u *unit) error { return os.WriteFile(u.cfg.State, nil, 0o600) },
+		"not mounted":         func(*unit) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			site := newSite(t)
+			release(nil)(site)
+			u := newUnit(t, site)
+			u.enroll()
+			update := site.Direct(u.id, "1.1.0", nil)
+			if !u.killAt(wire.Trying) {
+				t.Fatal("no trial")
+			}
+			saved := u.path("saved")
+			if err := errors.Join(os.Rename(u.cfg.State, saved), spoil(u)); err != nil {
+				t.Fatal(err)
+			}
+			if err := u.agent().Run(context.Background()); !errors.Is(err, agent.ErrReboot) {
+				t.Fatalf("in the trial: %v", err)
+			}
+			if slot := u.power(); slot != boot.A {
+				t.Fatalf("slot %s was started", slot)
+			}
+			if err := errors.Join(os.RemoveAll(u.cfg.State), os.Rename(saved, u.cfg.State)); err != nil {
+				t.Fatal(err)
+			}
+			u.untilEnd(update)
+			u.wantEvents("downloading installing rebooting trying rolled_back(boot_failed)")
+			u.wantRunning(boot.A, "1.0.0", image(1))
+		})
+	}
+}
+
+// TestRolledBackIsRemembered: a bad release is not tried again because the state was lost.
+func TestRolledBackIsRemembered(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	release(nil)(site)
+	u := newUnit(t, site)
+	u.enroll()
+	u.health = func(slot string) error {
+		if slot == "b" {
+			return errors.New("no")
+		}
+		return nil
+	}
+	u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+	for _, name := range []string{"state.0", "state.1"} {
+		write(t, u.path("state/"+name), nil)
+	}
+	u.quiet()
+	u.wantRunning(boot.A, "1.0.0", image(1))
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
+// lookEvery is how often the link is asked what is wrong with it.
+const lookEvery = 30 * time.Second
+
 // loop is the daemon: the one goroutine that owns the machine. Others post to it what is to
 // be done there.
 type loop struct {
@@ -58,6 +61,8 @@ func (l *loop) run(ctx context.Context) error {
 	l.tell(l.o.Notify.Ready)
 	alive := l.alive()
 	defer alive.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	stopped := ctx.Done()
 	for !l.leave || l.work != nil {
 		select {
@@ -71,6 +76,8 @@ func (l *loop) run(ctx context.Context) error {
 			l.advance(inner)
 		case <-alive.C:
 			l.tell(l.o.Notify.Alive)
+		case <-look.C:
+			l.lookAtLink()
 		}
 	}
 	return l.outcome

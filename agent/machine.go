@@ -55,6 +55,9 @@ func (m *machine) open() error {
 	if m.record, err = loadRecord(m.files); err != nil && !m.lost(err) {
 		return err
 	}
+	if e := m.record.Ended; e != "" && !m.state.ended(e) {
+		m.state.Ended = append(m.state.Ended, e)
+	}
 	floor := m.floor()
 	if b, err := m.boot.State(); err == nil && b.Running == b.Committed && !b.Lost {
 		floor = max(floor, m.record.Slots[b.Running].Counter) // a crash came between the commit and the record

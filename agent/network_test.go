@@ -334,3 +334,48 @@ func TestHook(t *testing.T) {
 		t.Errorf("detail: %q", end.Detail)
 	}
 }
+
+// TestDirectorRotates: a direction under a key that the device does not know yet waits until
+// the director's new root can be had; the service does not send it twice.
+func TestDirectorRotates(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	release(nil)(site)
+	u := newUnit(t, site)
+	u.enroll()
+	site.Director.Rotate("targets")
+	site.Director.Publish("root")
+	var asked atomic.Int32
+	site.Director.Hook(func(string) *tuftest.Response {
+		if asked.Add(1) < 4 {
+			return &tuftest.Response{Status: 503}
+		}
+		return nil
+	})
+	u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+	u.wantEvents(goodWay)
+	if asked.Load() < 4 {
+		t.Errorf("the root was asked for %d times: the test shows nothing", asked.Load())
+	}
+}
+
+// TestForeignDirection: what is not signed, not for this device, or old is not obeyed.
+func TestForeignDirection(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	release(nil)(site)
+	for name, edit := range map[string]func(*direction.Direction){
+		"another device": func(d *direction.Direction) { d.Device = "9f0c" },
+		"another tenant": func(d *direction.Direction) { d.Tenant = "evil" },
+		"expired":        func(d *direction.Direction) { d.Expires = time.Unix(1000, 0).UTC() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUnit(t, site)
+			u.enroll()
+			site.Direct(u.id, "1.1.0", edit)
+			u.until(func() bool { s := u.status(); return s.Trouble != nil })
+			u.wantEvents("")
+		})
+	}
+}

@@ -42,6 +42,20 @@ func (l *loop) heard(up *uplink, cmds []wire.Cmd, transport *string) {
 	}
 }
 
+// lookAtLink lets a person at the device see why the service is not reached.
+func (l *loop) lookAtLink() {
+	if l.up == nil || l.m.state.busy() {
+		return
+	}
+	s := l.up.link.Status()
+	switch t := l.m.state.Trouble; {
+	case s.Transport == "" && s.LastError != "" && t == nil:
+		l.trouble(refuse(Unavailable, "the service is not reached: %s", s.LastError))
+	case s.Transport != "" && t != nil && t.Reason == Unavailable:
+		l.calm()
+	}
+}
+
 // obey does what a command asks for, and answers.
 func (l *loop) obey(up *uplink, c wire.Cmd) {
 	r := wire.Reply{Schema: wire.Schema, ID: c.ID, OK: true}

@@ -113,6 +113,9 @@ type record struct {
 	Counter int64 `json:"counter"`
 	// Slots are what is known of the slots; a slot that is being written is not in it.
 	Slots map[boot.Slot]Release `json:"slots"`
+	// Ended is the update that was rolled back last: it must not begin again because the
+	// state was lost.
+	Ended string `json:"ended,omitempty"`
 }
 
 // busy says whether an update is under way.

@@ -100,7 +100,9 @@ func (m *machine) verifying() error {
 // try it, so that a trial can be taken up even if the state file is lost.
 func (m *machine) verified() error {
 	u := m.state.Update
-	err := m.keep(func(r *record) { r.Slots[u.Slot] = u.Release })
+	old := u.Slot.Other()
+	runs := m.holds(old, old)
+	err := m.keep(func(r *record) { r.Slots[u.Slot], r.Slots[old] = u.Release, runs })
 	if err != nil {
 		return err
 	}
@@ -148,19 +150,20 @@ func (m *machine) startTrial() error {
 	})
 }
 
-// adopt takes up a trial of which only the record still knows.
+// adopt takes up a trial of which only the record still knows. If that does not know of it
+// either, perhaps because the new system has not mounted the state folder, nobody can say
+// what is on trial, and it is given up.
 func (m *machine) adopt(running boot.Slot) error {
-	r := m.holds(running, running)
-	old := m.holds(running.Other(), running)
-	return m.enter(wire.Trying, func(u *update) {
-		*u = update{
-			ID: r.Update, Product: r.Product, From: old.Version, To: r.Version,
-			Began: m.now(), Slot: running, Release: r, Tried: true,
-		}
-		if u.ID == "" {
-			u.ID = "unknown"
-		}
-	})
+	r, known := m.record.Slots[running]
+	taken := update{
+		ID: r.Update, Product: r.Product, From: m.holds(running.Other(), running).Version, To: r.Version,
+		Began: m.now(), Slot: running, Release: r, Tried: true,
+	}
+	if !known || r.Update == "" {
+		taken.ID, taken.Reason = "unknown", BootFailed
+		taken.Detail = "nothing is known of the slot on trial: is the state folder mounted?"
+	}
+	return m.enter(wire.Trying, func(u *update) { *u = taken })
 }
 
 // condemn is the verdict against the release on trial. It is durable before the way back
@@ -196,7 +199,11 @@ func (m *machine) fellBack() error {
 	if err := m.boot.Cancel(); err != nil && !errors.Is(err, boot.ErrLost) {
 		return err
 	}
-	if err := m.keep(func(r *record) { delete(r.Slots, u.Slot) }); err != nil {
+	err := m.keep(func(r *record) {
+		delete(r.Slots, u.Slot)
+		r.Ended = u.ID
+	})
+	if err != nil {
 		return err
 	}
 	if u.Reason != "" {

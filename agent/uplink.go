@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -81,7 +82,7 @@ func (s *session) openDirector(id identity, source client.Source) (*client.Direc
 
 func (l *loop) linkConfig(n link.Network, id identity) link.Config {
 	timing := l.o.Link
-	timing.Poll = time.Duration(l.cfg.Poll)
+	timing.Poll = cmp.Or(timing.Poll, time.Duration(l.cfg.Poll))
 	return link.Config{
 		Network: n, Tenant: id.Tenant, Device: id.Device, Transports: l.cfg.Transports,
 		Certificate: func() (*tls.Certificate, error) { return l.certificate(id) },
