@@ -13,9 +13,6 @@ import (
 // MaxSize is the longest direction in bytes. Longer ones are refused unread.
 const MaxSize = 16 << 10
 
-// maxExact is the largest integer that every JSON implementation keeps exactly.
-const maxExact = 1<<53 - 1
-
 // Errors that callers tell apart with errors.Is.
 var (
 	// ErrFormat: the bytes are not a direction of this version.
@@ -57,7 +54,7 @@ func (d Direction) check() error {
 		return errors.New("tenant is missing or too long")
 	case d.Device == "" || len(d.Device) > 64:
 		return errors.New("device is missing or too long")
-	case d.Version < 1 || d.Version > maxExact:
+	case d.Version < 1 || d.Version > firmware.MaxCounter:
 		return fmt.Errorf("version %d is not in 1..2^53-1", d.Version)
 	case d.Issued.IsZero() || !d.Expires.After(d.Issued):
 		return errors.New("issued and expires are not in order")
@@ -89,7 +86,7 @@ func (d Direction) checkTarget() error {
 		return fmt.Errorf("manifest length %d is not in 1..%d", t.Length, firmware.MaxManifest)
 	case t.SHA256.IsZero():
 		return errors.New("manifest hash is missing")
-	case t.Counter < 1 || t.Counter > maxExact:
+	case t.Counter < 1 || t.Counter > firmware.MaxCounter:
 		return fmt.Errorf("release counter %d is not in 1..2^53-1", t.Counter)
 	}
 	return nil

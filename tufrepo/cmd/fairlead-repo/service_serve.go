@@ -21,8 +21,8 @@ func serveCommand() *cli.Command {
   fairlead-repo serve --repo /srv/fairlead --no-broker
 
 The device port speaks MQTT 5 (by ALPN, and over WebSocket at /mqtt) and HTTPS. Without
---tls-cert the service has its own authority; devices are given its certificate. The
-operator port is plain HTTP: keep it on this machine, or on a network of operators. Its
+--tls-cert the service has its own authority; devices are given its certificate. Files of
+--tls-cert are read at the start: restart after renewing them. The operator port is plain HTTP: keep it on this machine, or on a network of operators. Its
 token is made at the first start. An interrupt lets what runs come to its end.`,
 		serve,
 		serviceRepoFlag(),

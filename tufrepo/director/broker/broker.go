@@ -147,7 +147,6 @@ func (b *Broker) Serve(c net.Conn, id director.Identity) (err error) {
 		if p := recover(); p != nil {
 			b.stats.Panics.Add(1)
 			b.Log.Error("broken packet ended the connection", "device", id.Device, "remote", c.RemoteAddr().String(), "panic", p)
-			b.forget(s)
 			err = fmt.Errorf("broken packet: %v", p)
 		}
 	}()
@@ -167,19 +166,6 @@ func (b *Broker) begin(s *session) bool {
 	b.open[s] = true
 	b.wg.Add(1)
 	return true
-}
-
-// forget removes what the engine could not because it panicked.
-func (b *Broker) forget(s *session) {
-	cl := s.client()
-	if cl == nil {
-		return
-	}
-	cl.Stop(packets.ErrMalformedPacket)
-	if now, ok := b.mqtt.Clients.Get(cl.ID); ok && now == cl {
-		b.mqtt.UnsubscribeClient(cl)
-		b.mqtt.Clients.Delete(cl.ID)
-	}
 }
 
 // enter makes s the device's session. One that was there is ended first, so that nothing

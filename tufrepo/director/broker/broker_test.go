@@ -59,7 +59,7 @@ func TestDeliveriesAreTheNewest(t *testing.T) {
 		d.backend.direct("d1", fmt.Sprint(i))
 		d.Push("d1")
 	}
-	p.alive() // nothing is sent while the first is not acknowledged
+	p.quiet() // nothing is sent while the first is not acknowledged
 	p.ack(first)
 	next := p.delivery()
 	if string(next.Payload) != "50" || next.Retain {
@@ -91,9 +91,9 @@ func TestRetainHandling(t *testing.T) {
 	p := d.connected("d1")
 	handling := func(h byte) func(*packets.SubOptions) { return func(o *packets.SubOptions) { o.RetainHandling = h } }
 	p.subscribe(1, p.topic(wire.LeafDirection), handling(2))
-	p.alive()
+	p.quiet()
 	p.subscribe(2, p.topic(wire.LeafDirection), handling(1)) // known already
-	p.alive()
+	p.quiet()
 	p.subscribe(3, p.topic(wire.LeafDirection), handling(0))
 	p.delivery()
 	if n := d.Stats().Delivered.Load(); n != 1 {
@@ -113,7 +113,7 @@ func TestUnsubscribe(t *testing.T) {
 	}
 	d.backend.direct("d1", "2")
 	d.Push("d1")
-	p.alive()
+	p.quiet()
 	if n := d.Stats().Delivered.Load(); n != 1 {
 		t.Errorf("%d deliveries, want 1", n)
 	}

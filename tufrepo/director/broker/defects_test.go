@@ -93,7 +93,7 @@ func TestReceiveMaximumStall(t *testing.T) {
 	for last := ""; last != fmt.Sprint(n); {
 		pub := p.delivery()
 		last = string(pub.Payload)
-		p.alive() // nothing more comes before the ack
+		p.quiet() // nothing more comes before the ack
 		p.ack(pub)
 	}
 	<-done
@@ -236,7 +236,7 @@ func TestResumedSessionSkipsACL(t *testing.T) {
 	if reason := victim.gone(); reason != 0x8e {
 		t.Errorf("the first connection ended with %#x, want session taken over", reason)
 	}
-	second.alive() // would show what was inherited before the pong
+	second.quiet() // would show what was inherited before the pong
 	second.Close()
 	<-second.end
 	third := d.dial("d1")

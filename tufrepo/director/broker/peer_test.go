@@ -191,6 +191,8 @@ type peer struct {
 	t   testing.TB
 	id  director.Identity
 	end chan error // the server's side has ended
+
+	early []*packets.Publish // deliveries that came while something else was waited for
 }
 
 func (d *door) dial(device string) *peer {
@@ -246,40 +248,64 @@ func (p *peer) recv() *packets.ControlPacket {
 	return pk
 }
 
+// until reads packets until f says that this one was waited for.
+func (p *peer) until(f func(packets.Packet) bool) {
+	p.t.Helper()
+	for {
+		content := p.recv().Content
+		if f(content) {
+			return
+		}
+		if pub, ok := content.(*packets.Publish); ok {
+			p.early = append(p.early, pub)
+		}
+	}
+}
+
 // subscribe returns the reason code.
-func (p *peer) subscribe(id uint16, filter string, change ...func(*packets.SubOptions)) byte {
+func (p *peer) subscribe(id uint16, filter string, change ...func(*packets.SubOptions)) (reason byte) {
 	p.t.Helper()
 	o := packets.SubOptions{Topic: filter, QoS: 1}
 	for _, f := range change {
 		f(&o)
 	}
 	p.send(&packets.Subscribe{PacketID: id, Subscriptions: []packets.SubOptions{o}, Properties: &packets.Properties{}})
-	for {
-		if ack, ok := p.recv().Content.(*packets.Suback); ok {
-			return ack.Reasons[0]
+	p.until(func(c packets.Packet) bool {
+		ack, ok := c.(*packets.Suback)
+		if ok {
+			reason = ack.Reasons[0]
 		}
-	}
+		return ok
+	})
+	return reason
 }
 
 // publish sends with QoS 1 and returns the PUBACK's reason.
-func (p *peer) publish(id uint16, topic, payload string) byte {
+func (p *peer) publish(id uint16, topic, payload string) (reason byte) {
 	p.t.Helper()
 	p.send(&packets.Publish{PacketID: id, QoS: 1, Topic: topic, Payload: []byte(payload), Properties: &packets.Properties{}})
-	for {
-		if ack, ok := p.recv().Content.(*packets.Puback); ok && ack.PacketID == id {
-			return ack.ReasonCode
+	p.until(func(c packets.Packet) bool {
+		ack, ok := c.(*packets.Puback)
+		if ok {
+			reason = ack.ReasonCode
 		}
-	}
+		return ok
+	})
+	return reason
 }
 
 // delivery is the next PUBLISH.
-func (p *peer) delivery() *packets.Publish {
+func (p *peer) delivery() (pub *packets.Publish) {
 	p.t.Helper()
-	for {
-		if pub, ok := p.recv().Content.(*packets.Publish); ok {
-			return pub
-		}
+	if len(p.early) == 0 {
+		p.until(func(c packets.Packet) (ok bool) {
+			pub, ok = c.(*packets.Publish)
+			return ok
+		})
+		return pub
 	}
+	pub, p.early = p.early[0], p.early[1:]
+	return pub
 }
 
 func (p *peer) ack(pub *packets.Publish) {
@@ -310,9 +336,15 @@ func (p *peer) gone() byte {
 func (p *peer) alive() {
 	p.t.Helper()
 	p.send(&packets.Pingreq{})
-	for {
-		if _, ok := p.recv().Content.(*packets.Pingresp); ok {
-			return
-		}
+	p.until(func(c packets.Packet) bool { _, ok := c.(*packets.Pingresp); return ok })
+}
+
+// quiet is alive without a delivery that nobody has asked for.
+func (p *peer) quiet() {
+	p.t.Helper()
+	p.alive()
+	for _, pub := range p.early {
+		p.t.Errorf("unexpected delivery: %v", pub)
 	}
+	p.early = nil
 }

@@ -205,3 +205,14 @@ func TestIdentityNeedsOneName(t *testing.T) {
 		t.Error("a certificate with two names has an identity")
 	}
 }
+
+func FuzzParseRequest(f *testing.F) {
+	f.Add("-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n")
+	f.Add(pemOf("CERTIFICATE REQUEST", []byte{0x30, 0x80}))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, text string) {
+		if pub, err := pki.ParseRequest(text); err == nil && pub == nil {
+			t.Error("no key and no error")
+		}
+	})
+}
