@@ -34,6 +34,8 @@ type Config struct {
 	Poll time.Duration
 	// FallbackPoll is the same while MQTT is down; 0 means the link's default.
 	FallbackPoll time.Duration
+	// RetryWait is the least wait before a failed download is tried again; 0 means the agent's default.
+	RetryWait time.Duration
 	// Health is the deadline of the health checks; 0 means 30 s.
 	Health time.Duration
 	// Sick are units, by name, and the version that each will not be healthy with.

@@ -140,7 +140,7 @@ func (u *unit) options(c Config, version string) agent.Options {
 		timing.Start, timing.BackoffMin, timing.BackoffMax = min(3*time.Second, c.FallbackPoll), c.FallbackPoll, 4*c.FallbackPoll
 	}
 	return agent.Options{
-		Log: u.log.With("unit", u.name), Version: version, Link: timing,
+		Log: u.log.With("unit", u.name), Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait},
 		Observe: func(e wire.Event) {
 			u.tell(Event{
 				Unit: u.name, Kind: Updated, State: e.State, From: e.From, To: e.To, Reason: e.Reason, Detail: e.Detail,

@@ -5,6 +5,6 @@ each=${1:-20s}
 for pkg in $(go list ./...); do
   for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
     echo "$pkg $target $each"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "$each" "$pkg"
+    go test -fuzzminimizetime 10x -run '^$' -fuzz "^$target\$" -fuzztime "$each" "$pkg"
   done
 done

@@ -29,7 +29,10 @@ func (d *demo) refuseForeign(ctx context.Context) error {
 	if err := d.refused(ctx, victim, "1.0.0", "rejected", "older_release", "an older release"); err != nil {
 		return err
 	}
-	d.images["1.3.0-hd"] = d.images["1.3.0"]
+	d.images["1.3.0-hd"] = d.path("images", "hd.img") // what it holds does not matter: nobody may fetch it
+	if err := os.WriteFile(d.images["1.3.0-hd"], []byte("firmware of an HD-900\n"), 0o644); err != nil {
+		return err
+	}
 	if err := d.release(ctx, "1.3.0-hd", "hd-900"); err != nil {
 		return err
 	}

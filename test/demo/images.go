@@ -83,7 +83,7 @@ func (r rootfs) copySystem(tree string) error {
 // addOwn adds what changes with each release: the agent, built with the release's version, and os-release.
 func (r rootfs) addOwn(ctx context.Context, tree string) error {
 	agent := filepath.Join(tree, "usr/bin/fairlead-agent")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+r.version,
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w -X main.version="+r.version,
 		"-o", agent, "github.com/fairlead/fairlead/agent/cmd/fairlead-agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

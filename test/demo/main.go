@@ -29,7 +29,6 @@ type demo struct {
 	bin, dir string
 	units    int
 	images   map[string]string // by version
-	digests  map[string]string // SHA-256 of images, by path
 	ended    []update          // for the table
 	service  *daemon
 	fleet    *daemon
@@ -103,7 +102,7 @@ func prepare(bin string) (*demo, error) {
 	}
 	return &demo{
 		narrator: &narrator{w: os.Stdout, began: time.Now()},
-		bin:      abs, dir: dir, units: units, images: map[string]string{}, digests: map[string]string{},
+		bin:      abs, dir: dir, units: units, images: map[string]string{},
 	}, nil
 }
 
@@ -123,15 +122,15 @@ func (d *demo) path(parts ...string) string {
 // makeImages makes the root filesystems, or takes the user's own.
 func (d *demo) makeImages(ctx context.Context) error {
 	d.chapter("Images: root filesystems as a build would make them")
+	if err := os.MkdirAll(d.path("images"), 0o755); err != nil {
+		return err
+	}
 	v1, v2 := os.Getenv("IMAGE_V1"), os.Getenv("IMAGE_V2")
 	own := map[string]string{"1.0.0": v1, "1.1.0": v2, "1.2.0": v1, "1.3.0": v2} // own images take turns
 	for i, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0"} {
 		path := own[version]
 		if path == "" {
 			path = d.path("images", version+".img")
-			if err := os.MkdirAll(d.path("images"), 0o755); err != nil {
-				return err
-			}
 			if err := (rootfs{version: version, drop: i}).build(ctx, d.dir, path); err != nil {
 				return err
 			}

@@ -70,6 +70,7 @@ func runFlags() []cli.Flag {
 		&cli.Int64Flag{Name: "slot-size", Usage: "capacity of a slot in bytes; 0 is 1.25 times the image"},
 		&cli.DurationFlag{Name: "poll", Usage: "time between polls while MQTT is up", Value: agent.DefaultPoll},
 		&cli.DurationFlag{Name: "fallback-poll", Usage: "time between polls while MQTT is down", Value: 5 * time.Minute},
+		&cli.DurationFlag{Name: "retry-wait", Usage: "least wait before a failed download is tried again", Value: 10 * time.Second},
 		&cli.DurationFlag{Name: "health-deadline", Usage: "for the health checks of a new release", Value: 30 * time.Second},
 		&cli.StringSliceFlag{Name: "sick", Usage: "`UNIT=VERSION` that will not be healthy; again for more"},
 		&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line"},
@@ -96,7 +97,7 @@ func runFleet(c *cli.Context) error {
 		Product: c.String("product"), Hardware: c.String("hardware"), Image: c.Path("image"),
 		Factory:  agent.Factory{Version: c.String("release"), Counter: c.Int64("counter")},
 		SlotSize: c.Int64("slot-size"), Poll: c.Duration("poll"), FallbackPoll: c.Duration("fallback-poll"),
-		Health: c.Duration("health-deadline"), Sick: sick, Observe: observer(c),
+		RetryWait: c.Duration("retry-wait"), Health: c.Duration("health-deadline"), Sick: sick, Observe: observer(c),
 	}, version, log)
 	if err != nil {
 		return err
