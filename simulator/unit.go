@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,11 @@ func (u *unit) deliver(image, sickness string) error {
 	if err := u.hook(sickness); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(u.dir, "agent.json"), []byte(u.cfg.String()+"\n"), 0o600)
+	config, err := json.MarshalIndent(u.cfg, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(u.dir, "agent.json"), append(config, '\n'), 0o600)
 }
 
 // fillSlots writes slot a last: a unit whose slot a exists was delivered whole.
