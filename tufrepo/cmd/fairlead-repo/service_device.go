@@ -1,16 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
 
@@ -114,136 +110,4 @@ func showDevice(c *cli.Context, d api.Device) error {
 			row(w, r[0], r[1])
 		}
 	})
-}
-
-func directCommand() *cli.Command {
-	return serviceLeaf("direct", "direct a release to devices", " ",
-		`Examples:
-
-  fairlead-repo direct --repo REPO --tenant acme --release base/1.1.0 --all
-  fairlead-repo direct --repo REPO --tenant acme --release base/1.1.0 --device ID --device ID
-  fairlead-repo direct --repo REPO --tenant acme --nothing --all
-
-The release must be published. What the director believes a device will refuse (other
-hardware or product, an older release, an agent that is too old) is not directed, unless
---force says so; the device decides for itself in any case. Exit code 1 if a device that
-was named, or every device, was passed over.`,
-		direct, clientFlags(
-			&cli.StringFlag{Name: "tenant", Usage: "`NAME` of the tenant"},
-			&cli.StringFlag{Name: "release", Usage: "`PRODUCT/VERSION`"},
-			&cli.BoolFlag{Name: "nothing", Usage: "direct them to nothing: what has not begun does not begin"},
-			&cli.StringSliceFlag{Name: "device", Usage: "`ID` of a device; may be repeated"},
-			&cli.BoolFlag{Name: "all", Usage: "every device of the tenant that has the product"},
-			&cli.BoolFlag{Name: "force", Usage: "also what the director believes the device will refuse"})...)
-}
-
-func direct(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
-	o := api.Order{Tenant: c.String("tenant"), Devices: c.StringSlice("device"), All: c.Bool("all"), Force: c.Bool("force")}
-	if o.Tenant == "" {
-		return serviceUsage("--tenant is missing")
-	}
-	if (c.String("release") == "") != c.Bool("nothing") {
-		return serviceUsage("give --release PRODUCT/VERSION or --nothing")
-	}
-	if o.All == (len(o.Devices) > 0) {
-		return serviceUsage("give --device ID or --all")
-	}
-	if !c.Bool("nothing") {
-		var ok bool
-		if o.Product, o.Version, ok = strings.Cut(c.String("release"), "/"); !ok || o.Product == "" || o.Version == "" {
-			return serviceUsage("--release %q is not PRODUCT/VERSION", c.String("release"))
-		}
-	}
-	all, err := asked[api.Outcomes](c, "POST", "/directions", o)
-	if err != nil {
-		return err
-	}
-	if err := showOutcomes(c, all); err != nil {
-		return err
-	}
-	return verdict(o, all)
-}
-
-func showOutcomes(c *cli.Context, all api.Outcomes) error {
-	return serviceShow(c, all, func(w io.Writer) {
-		row(w, "DEVICE", "SERIAL", "DIRECTION", "UPDATE", "PASSED OVER")
-		for _, one := range all.Outcomes {
-			version, why := "", one.Refused
-			if one.Version > 0 {
-				version = strconv.FormatInt(one.Version, 10)
-			}
-			if one.Detail != "" {
-				why += ": " + one.Detail
-			}
-			row(w, one.Device, one.Serial, version, one.Update, why)
-		}
-	})
-}
-
-// verdict is an error if somebody who was named was passed over, or everybody was.
-func verdict(o api.Order, all api.Outcomes) error {
-	refused := 0
-	for _, one := range all.Outcomes {
-		if one.Refused != "" {
-			refused++
-		}
-	}
-	if refused > 0 && (!o.All || refused == len(all.Outcomes)) {
-		return errRefused
-	}
-	if len(all.Outcomes) == 0 {
-		return fmt.Errorf("tenant %s has no device with this product", o.Tenant)
-	}
-	return nil
-}
-
-func updatesCommand() *cli.Command {
-	return serviceLeaf("updates", "list updates and how they stand, the newest first", " ",
-		`Examples:
-
-  fairlead-repo updates --repo REPO --latest
-  fairlead-repo updates --repo REPO --device ID --json`,
-		updates, clientFlags(
-			&cli.StringFlag{Name: "tenant", Usage: "only of this tenant"},
-			&cli.StringFlag{Name: "device", Usage: "only of this device"},
-			&cli.BoolFlag{Name: "latest", Usage: "only the newest of each device"},
-			&cli.IntFlag{Name: "limit", Usage: "at most `N`", Value: 1000})...)
-}
-
-func updates(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
-	q := url.Values{"tenant": {c.String("tenant")}, "device": {c.String("device")}, "limit": {strconv.Itoa(c.Int("limit"))}}
-	if c.Bool("latest") {
-		q.Set("latest", "1")
-	}
-	all, err := asked[api.Updates](c, "GET", "/updates?"+q.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	return serviceShow(c, all, func(w io.Writer) {
-		row(w, "DEVICE", "SERIAL", "PRODUCT", "FROM", "TO", "STATE", "REASON", "BYTES", "SECONDS")
-		for _, u := range all.Updates {
-			row(w, u.Device, u.Serial, u.Product, u.From, u.To, state(u), u.Reason, u.Fetched, seconds(u))
-		}
-	})
-}
-
-// state is an update's state, with how far a running one has come.
-func state(u api.Update) string {
-	if u.Total <= 0 || wire.State(u.State).Final() {
-		return u.State
-	}
-	return fmt.Sprintf("%s %d%%", u.State, 100*u.Done/u.Total)
-}
-
-func seconds(u api.Update) string {
-	if u.Millis == 0 {
-		return ""
-	}
-	return strconv.FormatFloat(float64(u.Millis)/1000, 'f', 1, 64)
 }

@@ -1,0 +1,67 @@
+package service
+
+import (
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/fairlead/fairlead/tufrepo"
+)
+
+// Config says what to serve and where.
+type Config struct {
+	Repo *tufrepo.Repo
+	// Listen is the device port, Operator the operator port, as host:port.
+	Listen, Operator string
+	// Names are the host names and addresses in the built-in server certificate, besides
+	// localhost, 127.0.0.1 and ::1.
+	Names []string
+	// TLSCert and TLSKey are PEM files that replace the built-in server certificate.
+	TLSCert, TLSKey string
+	// NoBroker serves HTTPS only; devices poll.
+	NoBroker bool
+	Clock    func() time.Time
+	Log      *slog.Logger
+	Limits   Limits
+}
+
+// Limits protect a service. Zero means the default in brackets.
+type Limits struct {
+	Connections int           // at once [20000]
+	AcceptRate  float64       // new connections per second [300]
+	EnrollRate  float64       // enrolments per second and remote address [200]
+	Handshake   time.Duration // that a connection may take until its first request or CONNECT [10 s]
+	Database    int64         // bytes [8 GiB]
+	Drain       time.Duration // over which connections are ended at the end [5 s]
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Connections == 0 {
+		l.Connections = 20_000
+	}
+	if l.AcceptRate == 0 {
+		l.AcceptRate = 300
+	}
+	if l.EnrollRate == 0 {
+		l.EnrollRate = 200
+	}
+	if l.Handshake == 0 {
+		l.Handshake = 10 * time.Second
+	}
+	if l.Database == 0 {
+		l.Database = 8 << 30
+	}
+	if l.Drain == 0 {
+		l.Drain = 5 * time.Second
+	}
+	return l
+}
+
+// Names of files in the state folder.
+const (
+	TokenFile = "operator.token"
+	AddrFile  = "operator.addr"
+)
+
+// StateDir is where the service of a repository keeps its state.
+func StateDir(repo string) string { return filepath.Join(repo, "state", "service") }
