@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/signer"
+	"github.com/fairlead/fairlead/tufrepo/cmdline"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
 
@@ -33,28 +32,18 @@ func usage(format string, args ...any) error { return usageError{fmt.Errorf(form
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	err := app.RunContext(ctx, cmdline.FlagsFirst(app, args))
 	if err == nil {
 		return 0
 	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("interrupted; nothing was left half made")
 	}
-	fmt.Fprintf(stderr, "fairlead-sign: %s\n", printable(err.Error()))
+	fmt.Fprintf(stderr, "fairlead-sign: %s\n", cmdline.Printable(err.Error()))
 	if errors.As(err, new(usageError)) {
 		fmt.Fprintln(stderr, "more: fairlead-sign COMMAND --help")
 	}
 	return exitCode(err)
-}
-
-// printable keeps what a damaged or hostile file brought into a message from acting on the terminal.
-func printable(message string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.C, r) && r != '\n' && r != '\t' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, message)
 }
 
 func exitCode(err error) int {

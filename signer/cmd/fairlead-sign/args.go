@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,50 +9,6 @@ import (
 
 	"github.com/fairlead/fairlead/signer"
 )
-
-// flagsFirst moves the flags of a command before its other arguments, because the flag package stops at the first
-// argument that is no flag, and people write both orders.
-func flagsFirst(app *cli.App, args []string) []string {
-	commands, depth := app.Commands, 1
-	var command *cli.Command
-	for depth < len(args) {
-		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[depth]) })
-		if i < 0 {
-			break
-		}
-		command, commands, depth = commands[i], commands[i].Subcommands, depth+1
-	}
-	if command == nil || len(command.Subcommands) > 0 {
-		return args
-	}
-	out, rest := slices.Clone(args[:depth]), []string{}
-	for i := depth; i < len(args); i++ {
-		switch arg := args[i]; {
-		case arg == "--":
-			rest, i = append(rest, args[i+1:]...), len(args)
-		case !strings.HasPrefix(arg, "-") || arg == "-":
-			rest = append(rest, arg)
-		default:
-			out = append(out, arg)
-			if takesValue(command, arg) && i+1 < len(args) {
-				i++
-				out = append(out, args[i])
-			}
-		}
-	}
-	return append(append(out, "--"), rest...)
-}
-
-// takesValue reports whether the argument after arg is its value.
-func takesValue(command *cli.Command, arg string) bool {
-	name := strings.TrimLeft(arg, "-")
-	for _, f := range command.Flags {
-		if _, isBool := f.(*cli.BoolFlag); !isBool && slices.Contains(f.Names(), name) {
-			return true
-		}
-	}
-	return false
-}
 
 // maxLifetime keeps a slip of the finger from making metadata that never expires.
 const maxLifetime = 10 * 365 * 24 * time.Hour

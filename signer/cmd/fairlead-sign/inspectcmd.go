@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/signer"
+	"github.com/fairlead/fairlead/tufrepo/cmdline"
 )
 
 func inspectCommand() *cli.Command {
@@ -39,17 +40,17 @@ func verifyCommand() *cli.Command {
   fairlead-sign verify 2.root.json --root 1.root.json
   fairlead-sign verify rootfs.fla --repo REPO
   fairlead-sign verify direction.json --root acme-root.json`,
-		append(baseFlags(), progressFlag(), jsonFlag()),
+		append(baseFlags(), cmdline.ProgressFlag(), jsonFlag()),
 		func(c *cli.Context) error {
 			args, err := arguments(c, "FILE")
 			if err != nil {
 				return err
 			}
-			p := newProgress(c, "reading")
+			p := cmdline.NewProgress(c, "reading")
 			v, err := signer.Verify(c.Context, signer.VerifyOptions{
-				Path: args[0], Repo: c.String("repo"), Root: c.String("root"), Now: time.Now(), Progress: p.report(),
+				Path: args[0], Repo: c.String("repo"), Root: c.String("root"), Now: time.Now(), Progress: p.Report(),
 			})
-			p.end()
+			p.End()
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/signer"
+	"github.com/fairlead/fairlead/tufrepo/cmdline"
 )
 
 func releaseCommand() *cli.Command {
@@ -24,7 +25,7 @@ func releaseCommand() *cli.Command {
 		&cli.IntFlag{Name: "keep", Usage: "list at most this many releases, the newest",
 			DefaultText: fmt.Sprintf("once there are more than %d, the newest %d", signer.MaxTargets, signer.DefaultKeep)},
 		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key `FILE`; again for more"},
-		expiresFlag(), passphraseFlag(), progressFlag(), jsonFlag())
+		expiresFlag(), passphraseFlag(), cmdline.ProgressFlag(), jsonFlag())
 	return command("release", "turn an image into a release, in a bundle", " ",
 		`  fairlead-sign release --repo REPO --product cam --version 1.1.0 --hardware cam-rev-b \
       --image rootfs.img --out cam-1.1.0 --key dora.key
@@ -51,10 +52,10 @@ func release(c *cli.Context) error {
 	if err := releaseInputs(c, &o); err != nil {
 		return err
 	}
-	p := newProgress(c, "building the artifact")
-	o.Progress, o.Now = p.report(), time.Now()
+	p := cmdline.NewProgress(c, "building the artifact")
+	o.Progress, o.Now = p.Report(), time.Now()
 	draft, err := signer.NewRelease(c.Context, o)
-	p.end()
+	p.End()
 	if err != nil {
 		return err
 	}
@@ -104,12 +105,12 @@ func artifactCommand() *cli.Command {
 			`The same image always gives the same artifact.
 
   fairlead-sign artifact build rootfs.img rootfs.fla`,
-			[]cli.Flag{progressFlag(), jsonFlag()}, artifactBuild),
+			[]cli.Flag{cmdline.ProgressFlag(), jsonFlag()}, artifactBuild),
 		command("extract", "turn an artifact back into its image", "ARTIFACT IMAGE",
 			`Every frame is compared with the index. Zeros become holes.
 
   fairlead-sign artifact extract rootfs.fla rootfs.img`,
-			[]cli.Flag{progressFlag(), jsonFlag()}, artifactExtract),
+			[]cli.Flag{cmdline.ProgressFlag(), jsonFlag()}, artifactExtract),
 	)
 }
 
@@ -118,9 +119,9 @@ func artifactBuild(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(c, "building "+args[1])
-	_, err = firmware.EncodeFile(c.Context, args[0], args[1], firmware.EncodeOptions{Progress: p.report()})
-	p.end()
+	p := cmdline.NewProgress(c, "building "+args[1])
+	_, err = firmware.EncodeFile(c.Context, args[0], args[1], firmware.EncodeOptions{Progress: p.Report()})
+	p.End()
 	if err != nil {
 		return err
 	}
@@ -136,9 +137,9 @@ func artifactExtract(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(c, "extracting "+args[1])
-	err = firmware.DecodeFile(c.Context, args[0], args[1], p.report())
-	p.end()
+	p := cmdline.NewProgress(c, "extracting "+args[1])
+	err = firmware.DecodeFile(c.Context, args[0], args[1], p.Report())
+	p.End()
 	if err != nil {
 		return err
 	}

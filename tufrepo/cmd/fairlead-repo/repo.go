@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/cmdline"
 )
 
 // Exit codes beyond 0.
@@ -29,14 +28,14 @@ var errExpiring = errors.New("metadata expires soon, or is not renewed: see abov
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	err := app.RunContext(ctx, cmdline.FlagsFirst(app, args))
 	if err == nil {
 		return 0
 	}
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errors.New("interrupted; running it again completes the work")
 	}
-	fmt.Fprintf(stderr, "fairlead-repo: %s\n", printable(err.Error()))
+	fmt.Fprintf(stderr, "fairlead-repo: %s\n", cmdline.Printable(err.Error()))
 	code := exitCode(err)
 	if code == exitUsage {
 		fmt.Fprintln(stderr, "more: fairlead-repo COMMAND --help")
@@ -59,16 +58,6 @@ func exitCode(err error) int {
 		return exitExpiring
 	}
 	return exitFailure
-}
-
-// printable keeps what a hostile bundle brought into a message from acting on the terminal.
-func printable(message string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.C, r) && r != '\n' && r != '\t' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, message)
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairlead/fairlead/tufrepo"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/cmdline"
 )
 
 func publishCommand() *cli.Command {
@@ -25,7 +26,7 @@ in "problems".
 
 Exit codes: 0 published, or there already; 3 the repository has moved on: build the bundle
 again; 4 another publisher is at work; 5 the bundle is not good, or not signed by enough people.`,
-		publish, serviceRepoFlag(), progressFlag())
+		publish, serviceRepoFlag(), cmdline.ProgressFlag())
 }
 
 func publish(c *cli.Context) error {
@@ -37,9 +38,9 @@ func publish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(c, "publishing")
-	done, err := repo.Publish(c.Context, dir, tufrepo.PublishOptions{Progress: p.report()})
-	p.end()
+	p := cmdline.NewProgress(c, "publishing")
+	done, err := repo.Publish(c.Context, dir, tufrepo.PublishOptions{Progress: p.Report()})
+	p.End()
 	if err != nil {
 		return showProblems(c, err)
 	}
@@ -155,7 +156,7 @@ func packCommand() *cli.Command {
 
 A pack holds the metadata of this moment: it can be installed until the first of it expires,
 which is normally the timestamp. See init --timestamp-life.`,
-		pack, serviceRepoFlag(), progressFlag())
+		pack, serviceRepoFlag(), cmdline.ProgressFlag())
 }
 
 func pack(c *cli.Context) error {
@@ -170,9 +171,9 @@ func pack(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	p := newProgress(c, "packing")
-	done, err := repo.Pack(c.Context, c.Args().Get(1), product, version, tufrepo.PackOptions{Progress: p.report()})
-	p.end()
+	p := cmdline.NewProgress(c, "packing")
+	done, err := repo.Pack(c.Context, c.Args().Get(1), product, version, tufrepo.PackOptions{Progress: p.Report()})
+	p.End()
 	if err != nil {
 		return err
 	}

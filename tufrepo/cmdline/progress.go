@@ -1,4 +1,4 @@
-package main
+package cmdline
 
 import (
 	"fmt"
@@ -10,12 +10,14 @@ import (
 	"golang.org/x/term"
 )
 
-func progressFlag() cli.Flag {
+// ProgressFlag asks for progress where there is no terminal.
+func ProgressFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "progress", Usage: "show progress even if stderr is not a terminal"}
 }
 
-// progress shows long work on stderr: one line that moves on a terminal, a line for every tenth elsewhere.
-type progress struct {
+// Progress shows long work on stderr: one line that moves on a terminal, a line for every tenth elsewhere. Its methods
+// may be called on nil, and then show nothing.
+type Progress struct {
 	w     io.Writer
 	tty   bool
 	label string
@@ -24,25 +26,25 @@ type progress struct {
 	drawn bool
 }
 
-// newProgress returns nil where nothing is to be shown.
-func newProgress(c *cli.Context, label string) *progress {
+// NewProgress returns nil where nothing is to be shown.
+func NewProgress(c *cli.Context, label string) *Progress {
 	f, isFile := c.App.ErrWriter.(*os.File)
 	tty := isFile && term.IsTerminal(int(f.Fd()))
 	if !tty && !c.Bool("progress") {
 		return nil
 	}
-	return &progress{w: c.App.ErrWriter, tty: tty, label: label, tenth: -1}
+	return &Progress{w: c.App.ErrWriter, tty: tty, label: label, tenth: -1}
 }
 
-// report is the function for those who do the work; nil where nothing is to be shown.
-func (p *progress) report() func(done, total int64) {
+// Report is the function for those who do the work; nil where nothing is to be shown. It takes bytes.
+func (p *Progress) Report() func(done, total int64) {
 	if p == nil {
 		return nil
 	}
 	return p.update
 }
 
-func (p *progress) update(done, total int64) {
+func (p *Progress) update(done, total int64) {
 	percent := int64(100)
 	if total > 0 {
 		percent = int64(float64(done) / float64(total) * 100)
@@ -61,8 +63,8 @@ func (p *progress) update(done, total int64) {
 	}
 }
 
-// end leaves the moving line.
-func (p *progress) end() {
+// End leaves the moving line.
+func (p *Progress) End() {
 	if p != nil && p.drawn {
 		fmt.Fprintln(p.w)
 	}

@@ -1,15 +1,18 @@
-package main
+// Package cmdline is what the tools of engineers and operators share at the command line: flags in any place, messages
+// that are safe to print, progress on long work.
+package cmdline
 
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 )
 
-// flagsFirst moves the flags of a command before its other arguments: the flag package stops at the first argument
-// that is no flag, and people write both orders.
-func flagsFirst(app *cli.App, args []string) []string {
+// FlagsFirst moves the flags of a command before its other arguments: the flag package stops at the first argument that
+// is no flag, and people write both orders. args begins with the program's name.
+func FlagsFirst(app *cli.App, args []string) []string {
 	command, depth := findCommand(app.Commands, args)
 	if command == nil || len(command.Subcommands) > 0 {
 		return args
@@ -50,4 +53,14 @@ func takesValue(command *cli.Command, arg string) bool {
 		_, isBool := f.(*cli.BoolFlag)
 		return !isBool && slices.Contains(f.Names(), name)
 	})
+}
+
+// Printable keeps what a damaged or hostile file brought into a message from acting on the terminal.
+func Printable(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.C, r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, message)
 }
