@@ -404,6 +404,17 @@ func FuzzSession(f *testing.F) {
 	f.Add([]byte{0x30, 0x00})
 	f.Add([]byte{0xe0, 0x00})
 	d := newDoor(f, broker.Config{})
+	quit := make(chan struct{})
+	f.Cleanup(func() { close(quit) })
+	go func() { // nobody else looks at who comes and goes
+		for {
+			select {
+			case <-d.backend.changed:
+			case <-quit:
+				return
+			}
+		}
+	}()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		client, server := net.Pipe()
 		done := make(chan struct{})
