@@ -23,12 +23,12 @@
 //
 //	POST /v1/enroll     [EnrollRequest] -> [EnrollResponse], no client certificate
 //	GET  /v1/direction  -> the signed direction, ETag; 304 when it is the one named by
-//	                    If-None-Match; 204 when nothing was ever directed
+//	                    If-None-Match; 404 or 204 when nothing was ever directed
 //	POST /v1/reports    [Reports] -> [ReportsAck]
 //	GET  /mqtt          WebSocket, subprotocol "mqtt"
 //	GET  /director/{tenant}/{N}.root.json
 //
-// Every other answer than 2xx and 304 has an [ErrorBody]; 429 and 503 have Retry-After
+// Every other answer of these than 2xx and 304 has an [ErrorBody]; 429 and 503 have Retry-After
 // in seconds.
 //
 // # Delivery

@@ -13,7 +13,7 @@ const MaxEnrollResponse = 256 << 10
 // EnrollRequest asks for an identity. The device has made the key of CSR itself.
 type EnrollRequest struct {
 	Claim    string `json:"claim"` // claim token
-	CSR      string `json:"csr"`   // PEM, P-256
+	CSR      string `json:"csr"`   // PEM, P-256 or Ed25519
 	Product  string `json:"product"`
 	Hardware string `json:"hardware"`
 	Serial   string `json:"serial,omitempty"`
@@ -60,7 +60,7 @@ const (
 	CodeUnavailable  = "unavailable"   // 503, with Retry-After
 )
 
-// ErrorBody is the body of every HTTP error of the service.
+// ErrorBody is the body of every HTTP error below /v1/.
 type ErrorBody struct {
 	Error Error `json:"error"`
 }

@@ -76,7 +76,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 Bundles are made and signed with fairlead-sign, on other machines.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 the repository has moved on since the bundle was
-made, 4 another publisher is at work, 5 bundle refused, 6 something expires soon (status).`,
+made, 4 another publisher is at work or another process serves, 5 bundle refused,
+6 something expires soon (status).`,
 		Commands: append(repoCommands(), serviceCommands()...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
