@@ -273,8 +273,10 @@ func TestKillNine(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	killed, code := 0, 0
-	for i := 0; code != exitReboot && i < 40; i++ {
-		code = h.interrupted(r, time.Duration(20+10*i)*time.Millisecond, "install", "repo")
+	limit := 20 * time.Millisecond
+	for i := 0; code != exitReboot && i < 80; i++ {
+		code = h.interrupted(r, limit, "install", "repo")
+		limit += limit / 8 // a slow machine gets the time it needs in the end
 		if code < 0 {
 			killed++
 		}
