@@ -1,9 +1,12 @@
 package tufrepo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/fairlead/fairlead/tufrepo/bundle"
@@ -92,9 +95,10 @@ const (
 // that other processes may publish and renew besides it.
 func (r *Repo) RenewLoop(ctx context.Context) error {
 	retry := retryFirst
+	var seen settled
 	for {
 		pause := lookAgain
-		err := r.renewIfDue(ctx)
+		err := r.renewIfDue(ctx, &seen)
 		switch {
 		case err == nil:
 			retry = retryFirst
@@ -112,16 +116,41 @@ func (r *Repo) RenewLoop(ctx context.Context) error {
 	}
 }
 
-func (r *Repo) renewIfDue(ctx context.Context) error {
+// settled is a state in which nothing is to be done until due, and by which
+// files it is known again without verifying everything.
+type settled struct {
+	due       time.Time
+	timestamp []byte
+	nextRoot  string // the name of a root that is not there
+}
+
+func (r *Repo) still(s *settled) bool {
+	if s.timestamp == nil || !r.clock().Before(s.due) {
+		return false
+	}
+	now, err := os.ReadFile(r.path(bundle.TimestampName))
+	if err != nil || !bytes.Equal(now, s.timestamp) {
+		return false
+	}
+	_, err = os.Lstat(r.path(s.nextRoot))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func (r *Repo) renewIfDue(ctx context.Context, seen *settled) error {
+	if r.still(seen) {
+		return nil
+	}
 	fsys, err := r.FS()
 	if err != nil {
 		return err
 	}
 	base, err := bundle.LoadOwn(fsys)
-	if err != nil {
+	if err != nil || base.Timestamp() == nil {
 		return err
 	}
-	if base.Timestamp() == nil || (base.Settled() && r.clock().Before(r.due(base))) {
+	due := r.due(base)
+	if base.Settled() && r.clock().Before(due) {
+		*seen = settled{due, base.Timestamp().Bytes, bundle.MetadataName(base.Root().Signed.Version+1, metadata.ROOT)}
 		return nil
 	}
 	done, err := r.Renew(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -146,17 +147,24 @@ func TestRenewWithExpiredTargets(t *testing.T) {
 	}
 }
 
-// The loop runs for weeks of a clock that stands still but for its sleeps.
+// newBubbleWorld is a published world in which the time is that of the bubble.
+func newBubbleWorld(t *testing.T) *world {
+	t.Helper()
+	repo, err := Init(t.TempDir(), InitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, repo: repo, now: time.Now()}
+	w.People = repotest.NewPeople(t, w.onlineKey("timestamp"), w.onlineKey("snapshot"))
+	w.publish(w.genesis())
+	return w
+}
+
+// The loop runs for days of a clock that stands still but for its sleeps.
 func TestRenewLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t}
-		repo, err := Init(t.TempDir(), InitOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.repo, w.now = repo, time.Now()
-		w.People = repotest.NewPeople(t, w.onlineKey("timestamp"), w.onlineKey("snapshot"))
-		w.publish(w.genesis())
+		w := newBubbleWorld(t)
+		repo := w.repo
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- repo.RenewLoop(ctx) }()
@@ -179,17 +187,38 @@ func TestRenewLoop(t *testing.T) {
 	})
 }
 
-// A failure is tried again until it is mended.
-func TestRenewLoopTriesAgain(t *testing.T) {
+// Others may publish besides the loop: a root that changes the online keys,
+// even one whose publish was cut short, is noticed within the minute.
+func TestRenewLoopNoticesARoot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t}
-		repo, err := Init(t.TempDir(), InitOptions{})
+		w := newBubbleWorld(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.repo.RenewLoop(ctx) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		w.now = time.Now()
+		dir := w.rotateOnline()
+		raw, err := os.ReadFile(filepath.Join(dir, "metadata/2.root.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.repo, w.now = repo, time.Now()
-		w.People = repotest.NewPeople(t, w.onlineKey("timestamp"), w.onlineKey("snapshot"))
-		w.publish(w.genesis())
+		repotest.Put(t, w.repo.dir, "metadata/2.root.json", raw)
+		time.Sleep(lookAgain)
+		synctest.Wait()
+		if b := w.base(); !b.Settled() || b.Timestamp().Version != 2 {
+			t.Errorf("timestamp %d, settled: %v", b.Timestamp().Version, b.Settled())
+		}
+		cancel()
+		<-done
+	})
+}
+
+// A failure is tried again until it is mended.
+func TestRenewLoopTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBubbleWorld(t)
+		repo := w.repo
 		key := repo.path("state/keys/timestamp.key")
 		if err := os.Rename(key, key+".away"); err != nil {
 			t.Fatal(err)
