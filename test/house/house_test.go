@@ -28,6 +28,9 @@ var rules = []struct {
 	{"simulator/...", []string{module + "signer", module + "tufrepo/director", "modernc.org/sqlite"}},
 }
 
+// sqlInterfaces come with the library for UUIDs, which can be stored in databases; they bring no database.
+const sqlInterfaces = "database/sql/driver"
+
 func TestImportsPointDown(t *testing.T) {
 	for _, rule := range rules {
 		t.Run(strings.ReplaceAll(rule.room, "/", "_"), func(t *testing.T) {
@@ -37,7 +40,7 @@ func TestImportsPointDown(t *testing.T) {
 			}
 			for _, dep := range deps {
 				for _, banned := range rule.banned {
-					if dep == banned || strings.HasPrefix(dep, banned+"/") {
+					if dep == banned || strings.HasPrefix(dep, banned+"/") && dep != sqlInterfaces {
 						t.Errorf("%s reaches %s", rule.room, dep)
 					}
 				}

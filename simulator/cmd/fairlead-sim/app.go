@@ -58,14 +58,14 @@ func runFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.PathFlag{Name: "dir", Usage: "`FOLDER` of the fleet", Value: "fleet"},
 		&cli.IntFlag{Name: "units", Usage: "how many base units", Value: 20},
-		&cli.StringFlag{Name: "service", Usage: "`URL` of the service", Required: true},
-		&cli.PathFlag{Name: "ca", Usage: "`FILE` with the certificates that vouch for the service", Required: true},
-		&cli.PathFlag{Name: "root", Usage: "`FILE` with the image repository's first root", Required: true},
-		&cli.PathFlag{Name: "claim-file", Usage: "`FILE` with the claim token", Required: true},
-		&cli.StringFlag{Name: "product", Usage: "product of the units", Required: true},
-		&cli.StringFlag{Name: "hardware", Usage: "hardware of the units", Required: true},
-		&cli.PathFlag{Name: "image", Usage: "`FILE` that is in slot a from the factory", Required: true},
-		&cli.StringFlag{Name: "release", Usage: "version of that image", Required: true},
+		&cli.StringFlag{Name: "service", Usage: "`URL` of the service"},
+		&cli.PathFlag{Name: "ca", Usage: "`FILE` with the certificates that vouch for the service"},
+		&cli.PathFlag{Name: "root", Usage: "`FILE` with the image repository's first root"},
+		&cli.PathFlag{Name: "claim-file", Usage: "`FILE` with the claim token"},
+		&cli.StringFlag{Name: "product", Usage: "product of the units"},
+		&cli.StringFlag{Name: "hardware", Usage: "hardware of the units"},
+		&cli.PathFlag{Name: "image", Usage: "`FILE` that is in slot a from the factory"},
+		&cli.StringFlag{Name: "release", Usage: "version of that image"},
 		&cli.Int64Flag{Name: "counter", Usage: "release counter of that image", Value: 1},
 		&cli.Int64Flag{Name: "slot-size", Usage: "capacity of a slot in bytes; 0 is 1.25 times the image"},
 		&cli.DurationFlag{Name: "poll", Usage: "time between polls while MQTT is up", Value: agent.DefaultPoll},
@@ -81,6 +81,11 @@ func runFlags() []cli.Flag {
 func runFleet(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return fmt.Errorf("%w: %q is not a flag: see fairlead-sim run --help", errUsage, c.Args().First())
+	}
+	for _, name := range []string{"service", "ca", "root", "claim-file", "product", "hardware", "image", "release"} {
+		if c.String(name) == "" {
+			return fmt.Errorf("%w: --%s is missing: see fairlead-sim run --help", errUsage, name)
+		}
 	}
 	sick, err := parseSick(c.StringSlice("sick"))
 	if err != nil {
