@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -187,21 +188,41 @@ func (p *People) Genesis(t testing.TB, dir string, now time.Time, products ...st
 // a release of it, not yet put anywhere.
 func PutArtifact(t testing.TB, dir, product, version string, counter int64, image []byte) *firmware.Manifest {
 	t.Helper()
+	a := encode(t, image)
+	Put(t, dir, bundle.BlobName(a.Artifact.SHA256), a.bytes)
+	return &firmware.Manifest{
+		Schema: firmware.ManifestSchema, Product: product, Hardware: []string{Hardware}, Version: version, Counter: counter,
+		Image: a.Image, Artifact: a.Artifact,
+	}
+}
+
+// artifacts remembers what was encoded: tests pack the same few images again
+// and again, and an encoder takes tens of MiB each time.
+var artifacts sync.Map // firmware.Digest of the image -> artifact
+
+type artifact struct {
+	firmware.Encoded
+	bytes []byte
+}
+
+func encode(t testing.TB, image []byte) artifact {
+	t.Helper()
+	if known, ok := artifacts.Load(firmware.Sum(image)); ok {
+		return known.(artifact)
+	}
 	spool, err := os.Create(filepath.Join(t.TempDir(), "spool"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer spool.Close()
-	var artifact bytes.Buffer
-	encoded, err := firmware.Encode(context.Background(), &artifact, bytes.NewReader(image), int64(len(image)), spool, firmware.EncodeOptions{FrameSize: 64 << 10, Workers: 1})
+	var out bytes.Buffer
+	encoded, err := firmware.Encode(context.Background(), &out, bytes.NewReader(image), int64(len(image)), spool, firmware.EncodeOptions{FrameSize: 64 << 10, Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	Put(t, dir, bundle.BlobName(encoded.Artifact.SHA256), artifact.Bytes())
-	return &firmware.Manifest{
-		Schema: firmware.ManifestSchema, Product: product, Hardware: []string{Hardware}, Version: version, Counter: counter,
-		Image: encoded.Image, Artifact: encoded.Artifact,
-	}
+	a := artifact{encoded, out.Bytes()}
+	artifacts.Store(firmware.Sum(image), a)
+	return a
 }
 
 // PutManifest prints a manifest into a bundle.
