@@ -186,7 +186,7 @@ func TestStateLostInTrial(t *testing.T) {
 func TestFloorOutlivesState(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
-	site.Release("0.9.0", 1, image(3), nil)
+	site.Release("0.9.0", 1, artifact(3), nil)
 	release(nil)(site)
 	u := newUnit(t, site)
 	u.enroll()

@@ -40,6 +40,8 @@ type world struct {
 	sent  []wire.Event
 	boots boot.State
 	tries int
+	// forgetful bootloaders do not say that a trial has failed.
+	forgetful bool
 
 	faults map[int]fault // by act, counted from 1
 	acts   []string      // so far
@@ -140,7 +142,7 @@ func (w *world) Cancel() error {
 
 func (w *world) endTrial(failed bool) {
 	if t := w.boots.Trial; t != "" {
-		*w.slot(t) = boot.SlotState{Failed: failed}
+		*w.slot(t) = boot.SlotState{Failed: failed && !w.forgetful}
 	}
 	w.boots.Trial, w.boots.TriesLeft = "", 0
 }
@@ -170,9 +172,18 @@ var release = Release{Product: "base", Version: "1.1.0", Counter: 2, Image: firm
 // life is a device without a network: what the loop does, in order, until it is at rest.
 type life struct {
 	w      *world
-	good   bool // the release passes its checks
+	kind   kind
 	rounds int
 }
+
+// kind is what a release is.
+type kind string
+
+const (
+	good kind = "good"
+	bad  kind = "bad"  // its checks say no
+	dead kind = "dead" // its agent never starts
+)
 
 // boot runs the agent once, from its start to a reboot, a rest, or a power cut. It returns
 // whether it came to rest.
@@ -185,6 +196,10 @@ func (l *life) boot(t *testing.T) (rest bool) {
 			l.w.start()
 		}
 	}()
+	if l.kind == dead && l.w.boots.Running == boot.B {
+		l.w.start()
+		return false
+	}
 	m := l.w.machine(t)
 	if err := m.open(); err != nil {
 		return false
@@ -249,7 +264,7 @@ func (l *life) try(m *machine) error {
 	if m.state.Update.Reason != "" {
 		return nil
 	}
-	if l.good {
+	if l.kind == good {
 		return m.commit()
 	}
 	return m.condemn(Health, "hook 10-net: exit status 1")
@@ -268,18 +283,17 @@ func (l *life) run(t *testing.T) {
 // TestEveryFault strikes every durable act of an update with every fault, and looks at where
 // the device comes to rest.
 func TestEveryFault(t *testing.T) {
-	for _, good := range []bool{true, false} {
+	for _, k := range []kind{good, bad, dead} {
 		for _, tries := range []int{1, 3} {
-			clean := live(t, good, tries, nil)
-			checkRest(t, clean.w, good)
+			clean := live(t, k, tries, nil)
+			checkRest(t, clean.w, k)
 			for at := range clean.w.acts {
 				for _, f := range []fault{lost, lied, cutHere, cutAfter} {
 					if tries > 1 && f != cutHere {
 						continue // more tries change what a cut leads to, and nothing else
 					}
-					t.Run(fmt.Sprintf("good=%v/tries=%d/%02d %s/%s", good, tries, at+1, clean.w.acts[at], f), func(t *testing.T) {
-						l := live(t, good, tries, map[int]fault{at + 1: f})
-						checkRest(t, l.w, good)
+					t.Run(fmt.Sprintf("%s/tries=%d/%02d %s/%s", k, tries, at+1, clean.w.acts[at], f), func(t *testing.T) {
+						checkRest(t, live(t, k, tries, map[int]fault{at + 1: f}).w, k)
 					})
 				}
 			}
@@ -290,24 +304,24 @@ func TestEveryFault(t *testing.T) {
 // TestEveryTwoCuts cuts the power twice: also in the middle of the recovery from a cut. (A cut
 // after one act is one before the next.)
 func TestEveryTwoCuts(t *testing.T) {
-	for _, good := range []bool{true, false} {
-		first := len(live(t, good, 1, nil).w.acts)
+	for _, k := range []kind{good, bad, dead} {
+		first := len(live(t, k, 1, nil).w.acts)
 		for at := 1; at <= first; at++ {
-			second := len(live(t, good, 1, map[int]fault{at: cutHere}).w.acts)
+			second := len(live(t, k, 1, map[int]fault{at: cutHere}).w.acts)
 			for again := at + 1; again <= min(second, at+12); again++ { // later ones are cuts for themselves
-				l := live(t, good, 1, map[int]fault{at: cutHere, again: cutHere})
-				if checkRest(t, l.w, good); t.Failed() {
-					t.Fatalf("good=%v, cut at %d and at %d: %v", good, at, again, l.w.acts)
+				l := live(t, k, 1, map[int]fault{at: cutHere, again: cutHere})
+				if checkRest(t, l.w, k); t.Failed() {
+					t.Fatalf("%s, cut at %d and at %d: %v", k, at, again, l.w.acts)
 				}
 			}
 		}
 	}
 }
 
-func live(t *testing.T, good bool, tries int, faults map[int]fault) *life {
+func live(t *testing.T, k kind, tries int, faults map[int]fault) *life {
 	t.Helper()
-	l := &life{w: newWorld(), good: good}
-	l.w.tries, l.w.faults = tries, faults
+	l := &life{w: newWorld(), kind: k}
+	l.w.tries, l.w.faults, l.w.forgetful = tries, faults, k == dead
 	l.run(t)
 	for at := range faults {
 		if len(l.w.acts) < at {
@@ -319,7 +333,7 @@ func live(t *testing.T, good bool, tries int, faults map[int]fault) *life {
 
 // checkRest: the device rests on a slot that is committed and verified, says what happened
 // exactly once, and its floor tells the truth.
-func checkRest(t *testing.T, w *world, good bool) {
+func checkRest(t *testing.T, w *world, k kind) {
 	t.Helper()
 	m := w.machine(t)
 	if err := m.open(); err != nil {
@@ -346,10 +360,10 @@ func checkRest(t *testing.T, w *world, good bool) {
 	}
 	switch {
 	case end.State == wire.Committed:
-		if !good || w.boots.Running != boot.B || m.floor() != 2 || m.record.Counter != 2 || m.record.Slots[boot.B] != release {
+		if k != good || w.boots.Running != boot.B || m.floor() != 2 || m.record.Counter != 2 || m.record.Slots[boot.B] != release {
 			t.Errorf("committed: %+v, record %+v", w.boots, m.record)
 		}
-	case end.State == wire.RolledBack && good:
+	case end.State == wire.RolledBack && k == good:
 		// Only a power cut in the trial, or an act of the trial that failed, may cost a good release.
 		if len(w.faults) == 0 || w.boots.Running != boot.A || m.floor() != 1 {
 			t.Errorf("a good release was rolled back: %v", end)
@@ -358,13 +372,13 @@ func checkRest(t *testing.T, w *world, good bool) {
 		if w.boots.Running != boot.A || m.floor() != 1 {
 			t.Errorf("rolled back: %+v, floor %d", w.boots, m.floor())
 		}
-		if len(w.faults) == 0 && (end.Reason != string(Health) || !strings.Contains(end.Detail, "10-net")) {
+		if len(w.faults) == 0 && k == bad && (end.Reason != string(Health) || !strings.Contains(end.Detail, "10-net")) {
 			t.Errorf("no reason of the hook: %v", end)
 		}
 	default:
 		t.Errorf("ended as %s: %v", end.State, end)
 	}
-	if len(w.faults) == 0 && len(seen) != 6-1 {
+	if want := map[kind]int{good: 5, bad: 5, dead: 4}[k]; len(w.faults) == 0 && len(seen) != want {
 		t.Errorf("transitions: %v", slices.Sorted(maps.Keys(seen)))
 	}
 }

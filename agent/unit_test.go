@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,6 +236,14 @@ func image(seed uint64) []byte {
 		}
 	}
 	return slices.Concat(b, make([]byte, 100_000))
+}
+
+var artifacts sync.Map // of seed
+
+// artifact is image(seed), encoded once.
+func artifact(seed uint64) agenttest.Artifact {
+	once, _ := artifacts.LoadOrStore(seed, sync.OnceValue(func() agenttest.Artifact { return agenttest.Encode(image(seed)) }))
+	return once.(func() agenttest.Artifact)()
 }
 
 func write(t *testing.T, path string, b []byte) {

@@ -33,7 +33,7 @@ const goodWay = "downloading installing rebooting trying committed"
 func TestGoodUpdate(t *testing.T) {
 	site := newSite(t)
 	img := image(2)
-	site.Release("1.1.0", 2, img, nil)
+	site.Release("1.1.0", 2, artifact(2), nil)
 	u := newUnit(t, site)
 	u.enroll()
 	update := site.Direct(u.id, "1.1.0", nil)
@@ -53,7 +53,7 @@ func TestGoodUpdate(t *testing.T) {
 
 func TestBadHealthRollsBack(t *testing.T) {
 	site := newSite(t)
-	site.Release("1.1.0", 2, image(2), nil)
+	site.Release("1.1.0", 2, artifact(2), nil)
 	u := newUnit(t, site)
 	u.enroll()
 	u.health = func(slot string) error {
@@ -93,7 +93,7 @@ func TestRefused(t *testing.T) {
 		{name: "agent too old", want: agent.AgentTooOld, state: wire.Rejected,
 			site: release(func(m *firmware.Manifest) { m.MinAgent = "2.0.0" })},
 		{name: "slot too small", want: agent.SlotTooSmall, state: wire.Rejected,
-			site: func(s *agenttest.Site) { s.Release("1.1.0", 2, big, nil) }},
+			site: func(s *agenttest.Site) { s.Release("1.1.0", 2, agenttest.Encode(big), nil) }},
 		{name: "no space", want: agent.NoSpace, state: wire.Failed,
 			site: release(nil), unit: func(u *unit) { u.slots(func(d *slotFault) { d.reserve = install.ErrNoSpace }) }},
 		{name: "slot does not take bytes", want: agent.IO, state: wire.Failed,
@@ -188,7 +188,7 @@ func (u *unit) quiet() {
 
 // release publishes 1.1.0.
 func release(edit func(*firmware.Manifest)) func(*agenttest.Site) {
-	return func(s *agenttest.Site) { s.Release("1.1.0", 2, image(2), edit) }
+	return func(s *agenttest.Site) { s.Release("1.1.0", 2, artifact(2), edit) }
 }
 
 // slotFault is a slot that fails as a real one may.

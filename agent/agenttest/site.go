@@ -92,17 +92,29 @@ func (s *Site) Publish() {
 // Close stops the server.
 func (s *Site) Close() { s.Server.Close() }
 
-// Release publishes an image as a release of Product. edit may change the manifest before
-// it is signed; nil leaves it.
-func (s *Site) Release(version string, counter int64, image []byte, edit func(*firmware.Manifest)) {
-	var artifact bytes.Buffer
+// Artifact is an image, encoded. To encode is the dearest part of a site: tests that use the
+// same image share it.
+type Artifact struct {
+	firmware.Encoded
+	bytes []byte
+}
+
+// Encode encodes an image, in small frames.
+func Encode(image []byte) Artifact {
+	var out bytes.Buffer
 	spool, err := os.CreateTemp("", "agenttest-")
 	check(err)
 	defer os.Remove(spool.Name())
 	defer spool.Close()
-	e, err := firmware.Encode(context.Background(), &artifact, bytes.NewReader(image), int64(len(image)), spool,
+	e, err := firmware.Encode(context.Background(), &out, bytes.NewReader(image), int64(len(image)), spool,
 		firmware.EncodeOptions{FrameSize: firmware.MinFrameSize})
 	check(err)
+	return Artifact{e, out.Bytes()}
+}
+
+// Release publishes an artifact as a release of Product. edit may change the manifest before
+// it is signed; nil leaves it.
+func (s *Site) Release(version string, counter int64, e Artifact, edit func(*firmware.Manifest)) {
 	m := &firmware.Manifest{
 		Schema: 1, Product: Product, Hardware: []string{Hardware}, Version: version, Counter: counter,
 		Image: e.Image, Artifact: e.Artifact,
@@ -119,7 +131,7 @@ func (s *Site) Release(version string, counter int64, image []byte, edit func(*f
 	s.Publish()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.blobs["blobs/"+e.Artifact.SHA256.String()] = artifact.Bytes()
+	s.blobs["blobs/"+e.Artifact.SHA256.String()] = e.bytes
 	s.releases[version] = direction.Target{Path: path, Length: int64(len(b)), SHA256: firmware.Sum(b), Counter: m.Counter}
 }
 
@@ -260,7 +272,7 @@ func (s *Site) start() {
 // issue signs a certificate. The authority's own is signed by itself.
 func (s *Site) issue(c *x509.Certificate, key any) *x509.Certificate {
 	c.SerialNumber, _ = rand.Int(rand.Reader, big.NewInt(1<<62))
-	c.NotBefore, c.NotAfter = time.Unix(0, 0), s.expires.AddDate(20, 0, 0)
+	c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), s.expires.AddDate(20, 0, 0)
 	parent := s.cert
 	if parent == nil {
 		parent = c

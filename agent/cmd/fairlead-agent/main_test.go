@@ -112,7 +112,7 @@ func release(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	image := make([]byte, size)
 	copy(image, args[0])
-	siteOf(ts).Release(args[0], counter, image, func(m *firmware.Manifest) {
+	siteOf(ts).Release(args[0], counter, agenttest.Encode(image), func(m *firmware.Manifest) {
 		if hardware != "" {
 			m.Hardware = []string{hardware}
 		}

@@ -221,7 +221,7 @@ func TestSystemd(t *testing.T) {
 	if code := codeOf(t, cmd.Wait()); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
-	h.site.Release("1.1.0", 2, make([]byte, 100_000), nil)
+	h.site.Release("1.1.0", 2, agenttest.Encode(make([]byte, 100_000)), nil)
 	h.site.WriteFolder(filepath.Join(h.dir, "repo"))
 	h.run(0, "install", "--reboot", "repo")
 	if b, err := os.ReadFile(filepath.Join(h.dir, "rebooted")); err != nil || string(b) != "x\n" {
@@ -267,7 +267,7 @@ func TestKillNine(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c map[string]any) { c["enabled"] = false })
 	image := bytes.Repeat([]byte("a line of a root filesystem\n"), 30_000)
-	h.site.Release("1.1.0", 2, image, nil)
+	h.site.Release("1.1.0", 2, agenttest.Encode(image), nil)
 	h.site.WriteFolder(filepath.Join(h.dir, "repo"))
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
