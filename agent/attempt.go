@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/client"
+)
+
+// errAlready: the release runs already.
+var errAlready = errors.New("the release runs already")
+
+// attempt is one try at a download: policy, then installation. It works on copies; what
+// belongs to the machine's owner is reached by the functions.
+type attempt struct {
+	*session
+	wish   wish
+	device device
+	slot   boot.Slot
+	runs   Release // in the other slot
+	source client.Source
+	repo   repository
+
+	chosen   func(Release) error // the policy has agreed; nothing is written yet
+	verify   func() error        // the slot is about to be read back
+	progress func(install.Progress)
+}
+
+// run installs, or says why not. The slot is durable and read back when it returns nil.
+func (a *attempt) run(ctx context.Context) (install.Result, error) {
+	slot, err := a.o.OpenSlot(a.cfg.Slots.Path(a.slot), install.SlotOptions{
+		Active: a.cfg.Slots.Path(a.slot.Other()), Capacity: a.cfg.SlotSize,
+	})
+	if err != nil {
+		return install.Result{}, err
+	}
+	defer slot.Close()
+	a.device.capacity = slot.Capacity()
+	m, err := decide(ctx, a.wish, a.device, a.repo)
+	if err != nil {
+		return install.Result{}, err
+	}
+	if a.runs.is(m) {
+		return install.Result{}, errAlready
+	}
+	if err := a.chosen(releaseOf(m)); err != nil {
+		return install.Result{}, err
+	}
+	return a.install(ctx, m, slot)
+}
+
+func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot install.Device) (install.Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	verifying := false
+	return install.Run(ctx, install.Plan{
+		Manifest: m, Source: a.source, Target: slot, Slot: string(a.slot), Journal: a.path(journalName),
+		Limits: a.o.Limits, Log: a.o.Log, Rand: a.o.Rand,
+		Progress: func(p install.Progress) {
+			if p.Phase == install.PhaseVerify && !verifying {
+				verifying = true
+				if err := a.verify(); err != nil {
+					cancel(err)
+				}
+			}
+			if a.progress != nil {
+				a.progress(p)
+			}
+		},
+	})
+}
+
+func releaseOf(m *firmware.Manifest) Release {
+	return Release{Product: m.Product, Version: m.Version, Counter: m.Counter, Image: m.Image}
+}
+
+// newAttempt copies what an attempt at the present update needs.
+func (s *session) newAttempt(b boot.State, repo repository, source client.Source) *attempt {
+	u := s.m.state.Update
+	return &attempt{
+		session: s, repo: repo, source: source, slot: inactive(b), runs: s.m.holds(b.Running, b.Running),
+		wish: wish{hardware: u.Hardware, target: u.Target, local: u.Local},
+		device: device{
+			product: s.cfg.Product, hardware: s.cfg.Hardware, agent: s.o.Version, floor: s.m.floor(),
+		},
+	}
+}
+
+// is says whether r is the release of m.
+func (r Release) is(m *firmware.Manifest) bool {
+	return r.Image == m.Image && r.Version == m.Version && r.Counter == m.Counter
+}
