@@ -104,7 +104,11 @@ func (d *demo) deliverByPolling(ctx context.Context) error {
 	d.record(ended)
 	n := count(ended, "committed", "")
 	d.expect(n == d.units, "%d of %d units committed 1.3.0", n, d.units)
-	return d.compareSlots("1.3.0", "")
+	all := make([]int, d.units)
+	for i := range all {
+		all[i] = i + 1
+	}
+	return d.compareSlots("1.3.0", all...)
 }
 
 // conclude stops everything in good order and prints the table.

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	imageSize = 80 << 20 // bytes of each root filesystem image
-	treeSize  = 58 << 20 // bytes of files copied from this machine into each
+	imageSize = 64 << 20 // bytes of each root filesystem image
+	treeSize  = 36 << 20 // bytes of files copied from this machine into each
 	maxFile   = 6 << 20  // a larger file would crowd out the others
 )
 

@@ -9,12 +9,17 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -127,20 +132,25 @@ func (d *demo) makeImages(ctx context.Context) error {
 	}
 	v1, v2 := os.Getenv("IMAGE_V1"), os.Getenv("IMAGE_V2")
 	own := map[string]string{"1.0.0": v1, "1.1.0": v2, "1.2.0": v1, "1.3.0": v2} // own images take turns
-	for i, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0"} {
-		path := own[version]
-		if path == "" {
-			path = d.path("images", version+".img")
-			if err := (rootfs{version: version, drop: i}).build(ctx, d.dir, path); err != nil {
-				return err
-			}
+	versions := slices.Sorted(maps.Keys(own))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, version := range versions {
+		if d.images[version] = own[version]; own[version] == "" {
+			path := d.path("images", version+".img")
+			d.images[version] = path
+			g.Go(func() error { return rootfs{version: version, drop: i}.build(ctx, d.dir, path) })
 		}
-		info, err := os.Stat(path)
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, version := range versions {
+		info, err := os.Stat(d.images[version])
 		if err != nil {
 			return err
 		}
-		d.images[version] = path
-		d.say("%s: %s, %.0f MiB", version, path, float64(info.Size())/(1<<20))
+		d.say("%s: %s, %.0f MiB", version, d.images[version], float64(info.Size())/(1<<20))
 	}
 	return nil
 }
