@@ -48,7 +48,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.Fatal(err)
 	}
 	d := newTestDecoder(b, head.FrameSize())
-	buf := make([]byte, head.FrameSize(), head.FrameSize())
+	buf := make([]byte, head.FrameSize())
 	b.SetBytes(head.ImageLength())
 	b.ReportAllocs()
 	for b.Loop() {

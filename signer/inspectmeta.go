@@ -97,15 +97,14 @@ func (in *Inspection) roles(info *MetadataInfo, m any, labels map[string]string)
 }
 
 func (in *Inspection) releases(info *MetadataInfo, m *targetsMeta) error {
-	for _, path := range slices.Sorted(maps.Keys(m.Signed.Targets)) {
-		product, _, err := firmware.ParseTargetPath(path)
+	if paths := slices.Sorted(maps.Keys(m.Signed.Targets)); len(paths) > 0 {
+		product, _, err := firmware.ParseTargetPath(paths[0]) // a role's targets are all of one product
 		if err != nil {
 			return refuse("%s: %w", in.Path, err)
 		}
 		if info.Release, err = bundle.Releases(product, m); err != nil {
 			return refuse("%s: %w", in.Path, err)
 		}
-		break
 	}
 	for _, e := range info.Release {
 		in.say("release %s of %s: counter %d, for hardware %v, manifest SHA-256 %s", e.Version, e.Product, e.Counter, e.Hardware, e.SHA256)

@@ -192,10 +192,12 @@ func errorOf(t *testing.T, cfg Config) error {
 func TestCaptivePortal(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	for name, answer := range map[string]http.HandlerFunc{
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://login.test/", 302) },
-		"page":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Welcome, please pay") },
-		"empty":    func(w http.ResponseWriter, _ *http.Request) {},
-		"511":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(511) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://login.test/", http.StatusFound)
+		},
+		"page":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Welcome, please pay") },
+		"empty": func(w http.ResponseWriter, _ *http.Request) {},
+		"511":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(511) },
 	} {
 		s := newService(t, ca)
 		s.answer, s.noMQTT, s.noWebSocket = answer, true, true

@@ -66,7 +66,6 @@ func TestAttackArbitrarySoftware(t *testing.T) {
 }
 
 func TestAttackRollback(t *testing.T) {
-	type published struct{ timestamp, snapshot []byte }
 	for _, forget := range []string{"nothing", "cache", "floors"} {
 		for _, role := range []string{"timestamp", "snapshot", "targets", product} {
 			t.Run(role+", device forgets "+forget, func(t *testing.T) {

@@ -139,7 +139,7 @@ func TestHostileServer(t *testing.T) {
 		}, length: -1, is: client.ErrCaptive},
 		"redirect to a file": {serve: status(302, "Location: file:///etc/passwd"), length: -1, is: client.ErrCaptive},
 		"redirect nowhere":   {serve: status(302), length: -1, is: client.ErrUnavailable},
-		"redirect loop":      {serve: func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.Path, 302) }, length: -1, is: client.ErrUnavailable},
+		"redirect loop":      {serve: func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, req.URL.Path, http.StatusFound) }, length: -1, is: client.ErrUnavailable},
 		"three redirects":    {serve: redirects(3), offset: 10, length: 5, want: "abcde"},
 		"four redirects":     {serve: redirects(4), offset: 10, length: 5, is: client.ErrUnavailable},
 	} {

@@ -18,7 +18,7 @@ func TestPanicIsAnError(t *testing.T) {
 			return err
 		},
 		"error value": func() error { panic(errors.New("boom")) },
-		"nil":         func() error { var m map[string]int; m["a"] = 1; return nil },
+		"nil":         func() error { var none []int; none[len(none)]++; return nil },
 	} {
 		err := guard("targets", ErrSignature, f)
 		var typed *Error

@@ -93,6 +93,7 @@ func (m *mqttClient) publish(leaf string, e wire.Event) byte {
 	resp, err := m.Publish(ctx, &paho.Publish{QoS: 1, Topic: wire.Topic(m.u.resp.Tenant, m.u.resp.Device, leaf), Payload: b})
 	if resp == nil {
 		m.u.s.t.Fatal(err)
+		return 0
 	}
 	return resp.ReasonCode
 }
