@@ -16,7 +16,7 @@ import (
 
 const (
 	imageSize = 64 << 20 // bytes of each root filesystem image
-	treeSize  = 36 << 20 // bytes of files copied from this machine into each
+	treeSize  = 26 << 20 // bytes of files copied from this machine into each
 	maxFile   = 6 << 20  // a larger file would crowd out the others
 )
 
