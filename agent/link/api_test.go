@@ -108,5 +108,10 @@ func (s *service) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	if !s.enterBroker(broker) {
+		conn.Close()
+		return
+	}
+	defer broker.Listeners.ClientsWg.Done()
 	_ = broker.EstablishConnection("wss", &wsConn{Conn: conn})
 }

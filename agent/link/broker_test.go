@@ -24,7 +24,7 @@ func (s *service) startBroker() {
 	if err := broker.Serve(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.do(func() { s.broker = broker })
+	s.do(func() { s.broker, s.stopped = broker, false })
 	if s.direction != "" {
 		s.direct(s.direction)
 	}
@@ -33,9 +33,21 @@ func (s *service) startBroker() {
 func (s *service) stopBroker() {
 	s.mu.Lock()
 	broker := s.broker
+	s.stopped = true
 	s.mu.Unlock()
 	s.cut()
 	broker.Close()
+}
+
+// enterBroker counts a connection before the broker itself does, which it may not do while it closes.
+func (s *service) enterBroker(broker *mqtt.Server) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped || s.broker != broker {
+		return false
+	}
+	broker.Listeners.ClientsWg.Add(1)
+	return true
 }
 
 // direct gives device d1 a direction.

@@ -35,8 +35,9 @@ type service struct {
 	quit  chan struct{}
 	once  sync.Once
 
-	broker *mqtt.Server
-	conns  map[net.Conn]bool
+	broker  *mqtt.Server
+	stopped bool // the broker is closing or closed
+	conns   map[net.Conn]bool
 
 	// What it does.
 	noMQTT, noWebSocket, noHTTP bool
@@ -129,7 +130,10 @@ func (s *service) serve(raw net.Conn) {
 		return
 	}
 	if conn.ConnectionState().NegotiatedProtocol == wire.ALPN {
-		_ = broker.EstablishConnection("tls", conn)
+		if s.enterBroker(broker) {
+			defer broker.Listeners.ClientsWg.Done()
+			_ = broker.EstablishConnection("tls", conn)
+		}
 		return
 	}
 	done := make(chan struct{})
