@@ -40,6 +40,20 @@
 // manifest pins the head on its own, so that a device trusts the index before
 // it acts on it.
 //
+// # Patch
+//
+// A patch makes the image from another one, its base. It has the form of an
+// artifact, with these differences: the magic is 0x89 "FLP" 0x0D 0x0A 0x1A 0x0A;
+// the header goes on, after its 32 bytes, with
+//
+//	32  8  length of the base in bytes, 1 or more
+//	40 32  SHA-256 of the base
+//	72     index
+//
+// and frames may be of a fourth kind, that package delta decodes:
+//
+//	0x03  delta       as 0x01, but stored in terms of the base
+//
 // # Promises
 //
 // There is one encoding of an index: what ParseHead accepts, Head.Encode
@@ -66,6 +80,8 @@ var (
 const (
 	// HeaderLength is the length of an artifact's header in bytes.
 	HeaderLength = 32
+	// PatchHeaderLength is the length of a patch's header in bytes.
+	PatchHeaderLength = HeaderLength + 40
 	// MaxHead is the longest head, header and index, in bytes.
 	MaxHead = 16 << 20
 	// MaxFrames is the largest number of frames of one image.

@@ -12,6 +12,7 @@ import (
 
 const (
 	magic         = "\x89FLA\r\n\x1a\n"
+	patchMagic    = "\x89FLP\r\n\x1a\n"
 	formatVersion = 1
 	hashSHA256    = 1
 	compressZstd  = 1
@@ -22,20 +23,23 @@ const (
 	FrameZero byte = 0 // zeros; nothing is stored
 	FrameZstd byte = 1 // stored compressed
 	FrameRaw  byte = 2 // stored as it is
+	// FrameDelta is stored as what package delta makes of it and the base; only in patches.
+	FrameDelta byte = 3
 )
 
 // Frame says where a frame lies and what its bytes are.
 type Frame struct {
 	Index          int    // from 0
-	Kind           byte   // FrameZero, FrameZstd or FrameRaw
+	Kind           byte   // FrameZero, FrameZstd, FrameRaw or FrameDelta
 	Offset, Stored int64  // of the stored bytes within the artifact; Stored is 0 for FrameZero
 	At, Length     int64  // of the image bytes within the image; Length is 1 or more
 	StoredSHA256   Digest // unset for FrameZero
 	ImageSHA256    Digest
 }
 
-// Head is a valid header and index.
+// Head is a valid header and index, of an artifact or of a patch.
 type Head struct {
+	from           Blob // of a patch
 	frameSize      int
 	imageLength    int64
 	artifactLength int64
@@ -44,6 +48,9 @@ type Head struct {
 	zeroFull       func() Digest
 	zeroTail       func() Digest
 }
+
+// From is the base of a patch, the image that it applies to; the zero Blob in an artifact.
+func (h *Head) From() Blob { return h.from }
 
 // Len is the number of frames.
 func (h *Head) Len() int { return len(h.frames) }
@@ -77,20 +84,45 @@ func (h *Head) Frame(i int) Frame {
 
 // ReadHead reads header and index from the start of an artifact, and not a
 // byte more. Its errors are those of ParseHead and of r.
-func ReadHead(r io.Reader) (*Head, error) {
-	b, err := readUpTo(r, nil, HeaderLength)
+func ReadHead(r io.Reader) (*Head, error) { return artifactForm.read(r) }
+
+// ParseHead reads header and index; b holds both and nothing else. It fails
+// with ErrFormat if b is not the start of an artifact of a known format, and
+// with ErrCorrupt if it is one that contradicts itself or is not complete.
+func ParseHead(b []byte) (*Head, error) { return artifactForm.parse(b) }
+
+// ReadPatchHead is ReadHead for a patch.
+func ReadPatchHead(r io.Reader) (*Head, error) { return patchForm.read(r) }
+
+// ParsePatchHead is ParseHead for a patch.
+func ParsePatchHead(b []byte) (*Head, error) { return patchForm.parse(b) }
+
+// form is what tells the two files apart that have a head.
+type form struct {
+	name, magic string
+	header      int // length
+	lastKind    byte
+}
+
+var (
+	artifactForm = form{"artifact", magic, HeaderLength, FrameRaw}
+	patchForm    = form{"patch", patchMagic, PatchHeaderLength, FrameDelta}
+)
+
+func (f form) read(r io.Reader) (*Head, error) {
+	b, err := readUpTo(r, nil, f.header)
 	if err != nil {
-		return nil, fmt.Errorf("read artifact header: %w", err)
+		return nil, fmt.Errorf("read %s header: %w", f.name, err)
 	}
-	_, index, err := parseHeader(b)
+	_, index, err := f.parseHeader(b)
 	if err != nil {
 		return nil, err
 	}
 	b, err = readUpTo(r, b, index)
 	if err != nil {
-		return nil, fmt.Errorf("read artifact index: %w", err)
+		return nil, fmt.Errorf("read %s index: %w", f.name, err)
 	}
-	return ParseHead(b)
+	return f.parse(b)
 }
 
 // readUpTo appends n bytes of r to b, or fewer at the end of r.
@@ -103,18 +135,15 @@ func readUpTo(r io.Reader, b []byte, n int) ([]byte, error) {
 	return append(b, more[:got]...), err
 }
 
-// ParseHead reads header and index; b holds both and nothing else. It fails
-// with ErrFormat if b is not the start of an artifact of a known format, and
-// with ErrCorrupt if it is one that contradicts itself or is not complete.
-func ParseHead(b []byte) (*Head, error) {
-	h, index, err := parseHeader(b)
+func (f form) parse(b []byte) (*Head, error) {
+	h, index, err := f.parseHeader(b)
 	if err != nil {
 		return nil, err
 	}
-	if len(b) != HeaderLength+index {
-		return nil, corrupt("head of %d bytes, its header says %d", len(b), HeaderLength+index)
+	if len(b) != f.header+index {
+		return nil, corrupt("head of %d bytes, its header says %d", len(b), f.header+index)
 	}
-	if err := h.parseIndex(b[HeaderLength:]); err != nil {
+	if err := h.parseIndex(b[f.header:], f.lastKind); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -124,42 +153,77 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("artifact: "+format+": %w", append(args, ErrCorrupt)...)
 }
 
-func parseHeader(b []byte) (h *Head, index int, err error) {
-	if len(b) < HeaderLength {
-		if !bytes.HasPrefix([]byte(magic), b[:min(len(b), len(magic))]) {
-			return nil, 0, fmt.Errorf("artifact: %w", ErrFormat)
+func (f form) parseHeader(b []byte) (h *Head, index int, err error) {
+	if len(b) < f.header {
+		if !bytes.HasPrefix([]byte(f.magic), b[:min(len(b), len(f.magic))]) {
+			return nil, 0, fmt.Errorf("%s: %w", f.name, ErrFormat)
 		}
 		return nil, 0, corrupt("cut off after %d bytes", len(b))
 	}
-	if string(b[:8]) != magic {
-		return nil, 0, fmt.Errorf("artifact: %w", ErrFormat)
+	if string(b[:8]) != f.magic {
+		return nil, 0, fmt.Errorf("%s: %w", f.name, ErrFormat)
 	}
 	if b[8] != formatVersion || b[9] != hashSHA256 || b[10] != compressZstd {
-		return nil, 0, fmt.Errorf("artifact of format %d, hash %d, compression %d; a newer Fairlead may know it: %w",
-			b[8], b[9], b[10], ErrFormat)
+		return nil, 0, fmt.Errorf("%s of format %d, hash %d, compression %d; a newer Fairlead may know it: %w",
+			f.name, b[8], b[9], b[10], ErrFormat)
 	}
-	return parseLengths(b)
+	h, index, err = f.parseLengths(b)
+	if err == nil && f.header == PatchHeaderLength {
+		err = h.parseFrom(b[HeaderLength:])
+	}
+	return h, index, err
 }
 
 // parseLengths reads the fields of a header that say how long things are. The
-// length of the artifact is compared with the index later.
-func parseLengths(b []byte) (h *Head, index int, err error) {
+// length of the file is compared with the index later.
+func (f form) parseLengths(b []byte) (h *Head, index int, err error) {
 	frameSize := 1 << b[11]
 	if !validFrameSize(frameSize) {
 		return nil, 0, corrupt("frame size 2^%d", b[11])
 	}
 	indexLength := binary.LittleEndian.Uint32(b[12:])
-	if indexLength > MaxHead-HeaderLength {
-		return nil, 0, corrupt("index of %d bytes, at most %d are allowed", indexLength, MaxHead-HeaderLength)
+	if indexLength > uint32(MaxHead-f.header) {
+		return nil, 0, corrupt("index of %d bytes, at most %d are allowed", indexLength, MaxHead-f.header)
 	}
 	image := binary.LittleEndian.Uint64(b[16:])
 	if image > MaxFrames*uint64(frameSize) {
 		return nil, 0, corrupt("image of %d bytes, at most %d frames of %d are allowed", image, MaxFrames, frameSize)
 	}
 	h = newHead(frameSize, int64(image))
-	h.headLength = HeaderLength + int64(indexLength)
+	h.headLength = int64(f.header) + int64(indexLength)
 	h.artifactLength = int64(binary.LittleEndian.Uint64(b[24:]))
 	return h, int(indexLength), nil
+}
+
+// parseFrom reads the part of a header that only patches have.
+func (h *Head) parseFrom(b []byte) error {
+	length := binary.LittleEndian.Uint64(b)
+	if length < 1 || length > MaxImage {
+		return corrupt("base of %d bytes is not within 1 and %d", length, int64(MaxImage))
+	}
+	h.from = Blob{Length: int64(length), SHA256: Digest(b[8:])}
+	return nil
+}
+
+// NewPatchHead makes the head of a patch, given its frames in order: of each
+// its kind, and where something is stored, its stored length and its digests.
+func NewPatchHead(from Blob, frameSize int, imageLength int64, frames []Frame) (*Head, error) {
+	if !validFrameSize(frameSize) || imageLength < 0 || imageLength > MaxFrames*int64(frameSize) {
+		return nil, fmt.Errorf("patch for an image of %d bytes in frames of %d: not possible", imageLength, frameSize)
+	}
+	if len(frames) != frameCount(imageLength, frameSize) {
+		return nil, fmt.Errorf("patch of %d frames for an image of %d", len(frames), frameCount(imageLength, frameSize))
+	}
+	h := newHead(frameSize, imageLength)
+	h.from = from
+	for _, f := range frames {
+		h.add(f)
+	}
+	h.layOut()
+	if h.headLength > MaxHead {
+		return nil, fmt.Errorf("patch with a head of %d bytes, at most %d are allowed; choose a larger frame size", h.headLength, MaxHead)
+	}
+	return h, nil
 }
 
 func newHead(frameSize int, imageLength int64) *Head {

@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-func (h *Head) parseIndex(b []byte) error {
-	r := indexReader{rest: b}
+func (h *Head) parseIndex(b []byte, lastKind byte) error {
+	r := indexReader{rest: b, lastKind: lastKind}
 	total := frameCount(h.imageLength, h.frameSize)
 	h.frames = make([]Frame, 0, total)
 	offset := h.headLength
@@ -48,7 +48,8 @@ func (h *Head) add(f Frame) {
 
 // indexReader takes entries from the front of an index.
 type indexReader struct {
-	rest []byte
+	rest     []byte
+	lastKind byte // the highest kind of frames that may stand here
 }
 
 // entry reads what is said of one frame of the given length, or of a run of
@@ -59,6 +60,9 @@ func (r *indexReader) entry(length int64) (count uint64, f Frame, err error) {
 		return 0, f, err
 	}
 	f.Kind = kind[0]
+	if f.Kind > r.lastKind {
+		return 0, f, corrupt("kind %d is unknown", f.Kind)
+	}
 	switch f.Kind {
 	case FrameZero:
 		count, err := r.uvarint()
@@ -66,20 +70,19 @@ func (r *indexReader) entry(length int64) (count uint64, f Frame, err error) {
 			err = corrupt("empty run of zeros")
 		}
 		return count, f, err
-	case FrameZstd:
+	case FrameZstd, FrameDelta:
 		stored, err := r.uvarint()
 		if err == nil && (stored == 0 || stored >= uint64(length)) {
 			err = corrupt("%d stored bytes for %d", stored, length)
 		}
 		f.Stored = int64(stored)
 		return 1, f, r.digests(err, &f.StoredSHA256, &f.ImageSHA256)
-	case FrameRaw:
+	default: // FrameRaw
 		f.Stored = length
 		err := r.digests(nil, &f.StoredSHA256)
 		f.ImageSHA256 = f.StoredSHA256
 		return 1, f, err
 	}
-	return 0, f, corrupt("kind %d is unknown", f.Kind)
 }
 
 func (r *indexReader) digests(err error, digests ...*Digest) error {
@@ -115,14 +118,26 @@ func (r *indexReader) uvarint() (uint64, error) {
 // Encode prints header and index: for what ParseHead returned, the same bytes.
 func (h *Head) Encode() []byte {
 	index := h.encodeIndex()
-	b := make([]byte, HeaderLength, HeaderLength+len(index))
-	copy(b, magic)
+	f := h.form()
+	b := make([]byte, f.header, f.header+len(index))
+	copy(b, f.magic)
 	b[8], b[9], b[10] = formatVersion, hashSHA256, compressZstd
 	b[11] = byte(bits.TrailingZeros(uint(h.frameSize)))
 	binary.LittleEndian.PutUint32(b[12:], uint32(len(index)))
 	binary.LittleEndian.PutUint64(b[16:], uint64(h.imageLength))
 	binary.LittleEndian.PutUint64(b[24:], uint64(h.artifactLength))
+	if f.header == PatchHeaderLength {
+		binary.LittleEndian.PutUint64(b[32:], uint64(h.from.Length))
+		copy(b[40:], h.from.SHA256[:])
+	}
 	return append(b, index...)
+}
+
+func (h *Head) form() form {
+	if h.from.Length > 0 {
+		return patchForm
+	}
+	return artifactForm
 }
 
 func (h *Head) encodeIndex() []byte {
@@ -138,7 +153,7 @@ func (h *Head) encodeIndex() []byte {
 				i++
 			}
 			b = binary.AppendUvarint(b, uint64(run))
-		case FrameZstd:
+		case FrameZstd, FrameDelta:
 			b = binary.AppendUvarint(b, uint64(f.Stored))
 			b = append(append(b, f.StoredSHA256[:]...), f.ImageSHA256[:]...)
 		case FrameRaw:
@@ -150,7 +165,7 @@ func (h *Head) encodeIndex() []byte {
 
 // layOut sets the lengths and offsets that follow from the frames.
 func (h *Head) layOut() {
-	h.headLength = HeaderLength + int64(len(h.encodeIndex()))
+	h.headLength = int64(h.form().header) + int64(len(h.encodeIndex()))
 	offset := h.headLength
 	for i := range h.frames {
 		h.frames[i].Offset = offset
