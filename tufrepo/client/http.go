@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +32,8 @@ type HTTPOptions struct {
 	Clock func() time.Time
 }
 
-// maxSkip is how many bytes a bounded range read throws away if the server
-// ignores Range. Beyond, range by range would cost the square of the file.
+// maxSkip is how many bytes a range read that ends within a file throws away if
+// the server ignores Range. Beyond, range by range would cost the square of the file.
 const maxSkip = 8 << 20
 
 // maxRedirects is how many redirects, all to the same scheme and host, are followed.
@@ -72,7 +73,8 @@ func defaultTransport() *http.Transport {
 		Proxy:                  http.ProxyFromEnvironment,
 		TLSHandshakeTimeout:    15 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConnsPerHost:    2,
+		MaxIdleConnsPerHost:    4,
+		TLSClientConfig:        &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(4)},
 		IdleConnTimeout:        30 * time.Second,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,

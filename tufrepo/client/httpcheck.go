@@ -121,7 +121,7 @@ func acceptWhole(r request, resp *http.Response, body io.ReadCloser) (io.ReadClo
 	if size >= 0 && size < r.offset+max(r.length, 0) {
 		return nil, failf(ErrUnavailable, "", "get %s: the server's file has %d bytes, too few for %s", r.name, size, r.header())
 	}
-	if r.length > 0 && r.offset > maxSkip {
+	if r.length > 0 && r.offset > maxSkip && r.offset+r.length != size {
 		return nil, failf(ErrUnavailable, "", "get %s: %w", r.name, ErrNoRanges)
 	}
 	if n, err := io.CopyN(io.Discard, body, r.offset); err != nil {
@@ -134,7 +134,8 @@ func acceptWhole(r request, resp *http.Response, body io.ReadCloser) (io.ReadClo
 }
 
 // ErrNoRanges is wrapped by the error of a bounded read far into a file on a
-// server that ignores Range. Reading to the end, with a negative length, works.
+// server that ignores Range. Reading to the end works, at the price of all that
+// lies before it.
 var ErrNoRanges = fmt.Errorf("the server does not serve ranges")
 
 func noEOF(err error) error {

@@ -18,15 +18,20 @@ type watchedBody struct {
 	window time.Duration
 	least  int64 // bytes per window
 
+	stall  *time.Timer // nil before the first read
 	waited time.Duration
 	got    int64
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	start := time.Now()
-	stall := time.AfterFunc(b.window, func() { b.cancel(errTooSlow) })
+	if b.stall == nil {
+		b.stall = time.AfterFunc(b.window, func() { b.cancel(errTooSlow) })
+	} else {
+		b.stall.Reset(b.window)
+	}
 	n, err := b.body.Read(p)
-	stall.Stop()
+	b.stall.Stop()
 	b.waited += time.Since(start)
 	b.got += int64(n)
 	if err != nil {
