@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"github.com/fairlead/fairlead/firmware/durable"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -54,7 +55,7 @@ func noise(n int, seed uint64) []byte {
 
 func tempSpool(t testing.TB) *os.File {
 	t.Helper()
-	f, err := openSpool(t.TempDir())
+	f, err := durable.Spool(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,17 +224,17 @@ func TestWorkersMakeNoDifference(t *testing.T) {
 // gets is chance.
 func TestCompressorForgets(t *testing.T) {
 	const size = 1 << 18
-	used, err := newCompressor(size)
+	used, err := NewCompressor(size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for seed := range uint64(5) {
 		image := testImage(size-int(seed)*50_000, seed)
-		fresh, err := newCompressor(size)
+		fresh, err := NewCompressor(size)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(used.EncodeAll(image, nil), fresh.EncodeAll(image, nil)) {
+		if !bytes.Equal(used.Compress(image), fresh.Compress(image)) {
 			t.Fatalf("image %d is compressed in another way after others", seed)
 		}
 	}

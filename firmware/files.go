@@ -24,7 +24,7 @@ func EncodeFile(ctx context.Context, imagePath, artifactPath string, o EncodeOpt
 		return Encoded{}, err
 	}
 	defer image.Close()
-	spool, err := openSpool(filepath.Dir(artifactPath))
+	spool, err := durable.Spool(filepath.Dir(artifactPath))
 	if err != nil {
 		return Encoded{}, err
 	}
@@ -116,20 +116,6 @@ func (f *imageFile) unchanged() error {
 		return fmt.Errorf("encode image: %s changed while it was read; encode a copy that nobody writes to", f.Name())
 	}
 	return nil
-}
-
-// openSpool makes a temporary file without a name: it is gone when it is
-// closed, whatever closes it.
-func openSpool(dir string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, ".tmp-*")
-	if err != nil {
-		return nil, fmt.Errorf("make temporary file beside the artifact: %w", err)
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("make temporary file beside the artifact: %w", err)
-	}
-	return f, nil
 }
 
 // DecodeFile writes the image of an artifact to a file, leaving holes where it

@@ -132,6 +132,20 @@ func (f *File) Abort() {
 	_ = os.Remove(f.Name())
 }
 
+// Spool makes a file in dir for bytes on their way, without a name: it is gone
+// when it is closed, whatever closes it.
+func Spool(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, ".tmp-*")
+	if err != nil {
+		return nil, fmt.Errorf("make temporary file: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("make temporary file: %w", err)
+	}
+	return f, nil
+}
+
 // SyncDir makes the entries of a folder durable: what was created, renamed and
 // removed in it.
 func SyncDir(dir string) error {

@@ -1,0 +1,59 @@
+package delta
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/fairlead/fairlead/firmware"
+)
+
+// Decoder turns stored bytes into image bytes, frame by frame, in memory of about a megabyte beside the frame. It is for
+// one goroutine at a time.
+type Decoder struct {
+	plain *firmware.Decoder
+	codec *codec
+}
+
+// NewDecoder makes a decoder for patches of the given frame size in bytes.
+func NewDecoder(frameSize int) (*Decoder, error) {
+	plain, err := firmware.NewDecoder(frameSize)
+	if err != nil {
+		return nil, fmt.Errorf("decode patch: %w", err)
+	}
+	return &Decoder{plain: plain}, nil
+}
+
+// Close frees the decoder, which must not be used after it.
+func (d *Decoder) Close() { d.plain.Close() }
+
+// Decode returns the image bytes of frame f, which comes from a patch's head, given its stored bytes and the base, which
+// has baseLength bytes. The stored bytes are compared with the head before they are decoded; what differs there, or is not
+// possible, is firmware.ErrCorrupt. The image bytes are compared before they are returned; if they differ, or the base
+// cannot be read, that is ErrBase: the stored bytes are good, so the base is not. The result lies in dst if it has the
+// room; stored and dst must not overlap. After an error what dst held is lost.
+func (d *Decoder) Decode(dst []byte, f firmware.Frame, stored []byte, base io.ReaderAt, baseLength int64) ([]byte, error) {
+	if f.Kind != firmware.FrameDelta {
+		return d.plain.Decode(dst, f, stored)
+	}
+	if f.Length < 1 || f.Length > firmware.MaxFrameSize || int64(len(stored)) != f.Stored {
+		return nil, fmt.Errorf("patch: frame %d: %d stored bytes for %d: %w", f.Index, len(stored), f.Length, firmware.ErrCorrupt)
+	}
+	if firmware.Sum(stored) != f.StoredSHA256 {
+		return nil, fmt.Errorf("patch: frame %d: its stored bytes are not those of the index: %w", f.Index, firmware.ErrCorrupt)
+	}
+	if d.codec == nil {
+		d.codec = newCodec()
+	}
+	n := int(f.Length)
+	if cap(dst) < n {
+		dst = make([]byte, n)
+	}
+	dst = dst[:n]
+	if err := d.codec.decode(dst, stored, f.At, base, baseLength); err != nil {
+		return nil, fmt.Errorf("patch: frame %d: %w", f.Index, err)
+	}
+	if firmware.Sum(dst) != f.ImageSHA256 {
+		return nil, fmt.Errorf("patch: frame %d: %w", f.Index, ErrBase)
+	}
+	return dst, nil
+}

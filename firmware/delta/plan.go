@@ -1,0 +1,138 @@
+package delta
+
+import (
+	"bytes"
+	"math"
+)
+
+const (
+	minZeros = 64      // that are worth an operation
+	rawPiece = 8 << 10 // bytes of which it is decided whether they are coded at all
+)
+
+// planner makes the operations of frames.
+type planner struct {
+	*index
+	finder finder
+	ops    []operation
+	frame  []byte
+	reps   [4]int
+}
+
+// plan returns the operations for a frame at the given offset of the image.
+func (p *planner) plan(frame []byte, image int64) []operation {
+	p.ops, p.frame, p.reps = p.ops[:0], frame, [4]int{1, 2, 4, 8}
+	regions := p.align(frame, image)
+	p.finder.frame = nil
+	end := 0
+	for _, r := range regions {
+		p.gap(end, r.at)
+		p.region(r)
+		end = r.at + r.length
+	}
+	p.gap(end, len(frame))
+	return p.ops
+}
+
+func (p *planner) add(o operation) {
+	if o.length > 0 {
+		p.ops = append(p.ops, o)
+	}
+}
+
+// region tells apart what is equal for long and what is not.
+func (p *planner) region(r region) {
+	base := p.base[r.old:]
+	begin := 0
+	for i := 0; i < r.length; {
+		n := equal(p.frame[r.at+i:r.at+r.length], base[i:])
+		if n >= minCopy || n == r.length {
+			p.add(operation{kind: opFields, at: r.at + begin, length: i - begin, old: r.old + int64(begin)})
+			p.add(operation{kind: opCopy, at: r.at + i, length: n, old: r.old + int64(i)})
+			begin = i + n
+		}
+		i += n + 1
+	}
+	p.add(operation{kind: opFields, at: r.at + begin, length: r.length - begin, old: r.old + int64(begin)})
+}
+
+// gap covers bytes that have no counterpart.
+func (p *planner) gap(at, end int) {
+	begin := at
+	for at < end {
+		n := zeros(p.frame[at:end])
+		if n >= minZeros {
+			p.fresh(begin, at)
+			p.add(operation{kind: opZero, at: at, length: n})
+			begin = at + n
+		}
+		if at += n; n == 0 {
+			if next := bytes.IndexByte(p.frame[at:end], 0); next >= 0 {
+				at += next
+			} else {
+				at = end
+			}
+		}
+	}
+	p.fresh(begin, end)
+}
+
+func zeros(b []byte) int {
+	for i, c := range b {
+		if c != 0 {
+			return i
+		}
+	}
+	return len(b)
+}
+
+func (p *planner) fresh(at, end int) {
+	if at == end {
+		return
+	}
+	if p.finder.frame == nil {
+		p.finder.reset(p.frame)
+	}
+	for at < end {
+		stop := min(at+rawPiece, end)
+		reps := p.reps
+		ms := p.finder.parse(at, stop, &reps)
+		kind := opFresh
+		if noise(p.frame[at:stop], ms) {
+			kind, ms = opRaw, nil
+		} else {
+			p.reps = reps
+		}
+		if n := len(p.ops); n > 0 && p.ops[n-1].kind == kind && p.ops[n-1].at+p.ops[n-1].length == at {
+			p.ops[n-1].length += stop - at
+			p.ops[n-1].matches = append(p.ops[n-1].matches, ms...)
+		} else {
+			p.add(operation{kind: kind, at: at, length: stop - at, matches: ms})
+		}
+		at = stop
+	}
+}
+
+// noise reports whether coding b would not make it smaller.
+func noise(b []byte, ms []match) bool {
+	if len(b) < 256 {
+		return false
+	}
+	saved := 0
+	for _, m := range ms {
+		saved += m.length
+	}
+	var count [256]int
+	for _, c := range b {
+		count[c]++
+	}
+	bits := 0.0
+	for _, n := range count {
+		if n > 0 {
+			bits -= float64(n) * math.Log2(float64(n)/float64(len(b)))
+		}
+	}
+	// Of few random bytes, the counts seem to tell more than they do.
+	expected := 8*float64(len(b)) - 255/(2*math.Ln2)
+	return saved*32 < len(b) && bits > expected*0.993
+}
