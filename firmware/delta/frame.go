@@ -169,9 +169,6 @@ func (d *codec) encode(out, frame []byte, image int64, base []byte, ops []operat
 		case opZero:
 			clear(dst)
 		}
-		if labHook != nil && o.kind != 4 {
-			labHook(o.kind, len(d.c.out)-before)
-		}
 	}
 	return d.c.finish()
 }
