@@ -2,22 +2,20 @@ package install
 
 import (
 	"context"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
-// buffers is a fixed number of byte slices of one size, page-aligned and outside of Go's heap: the collector neither
-// scans them nor waits for them, and takes no room beside them.
+// buffers is a fixed number of byte slices of one size, page-aligned and outside of Go's heap.
 type buffers struct {
 	memory []byte
 	free   chan []byte
 }
 
 func newBuffers(count, size int) (*buffers, error) {
-	memory, err := unix.Mmap(-1, 0, count*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	memory, err := mapMemory(count * size)
 	if err != nil {
-		return nil, fmt.Errorf("allocating %d buffers of %d bytes: %w", count, size, err)
+		return nil, err
 	}
 	b := &buffers{memory: memory, free: make(chan []byte, count)}
 	for i := range count {

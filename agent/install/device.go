@@ -4,9 +4,6 @@ import (
 	"io"
 )
 
-// Extent is a run of bytes of an image.
-type Extent struct{ Offset, Length int64 }
-
 // Device is an opened slot. Reads and writes may come from several goroutines, to different places.
 type Device interface {
 	io.ReaderAt // from the medium, past the page cache where the system lets us

@@ -6,22 +6,45 @@
 // the artifact's index gives before they are decoded, and the decoded bytes before they are written. The index is pinned
 // by the manifest, which the caller has verified. The slot is a regular file or a block device that the caller has
 // forbidden to the bootloader; its medium is not believed either: when all is written and synced, the whole image is read
-// back, past the page cache where the system allows it, and compared with the manifest. The journal remembers how much
-// of the slot is durable, so that a Run after a crash fetches no durable frame again.
+// back, past the page cache where the system allows it, and compared frame by frame. The journal remembers what of the
+// image is durable in the slot, so that a Run after a crash fetches no durable frame again.
 //
 // # Stages
 //
-//	fetch (1 goroutine)  ->  verify and decode (1 or 2)  ->  write (1)
+//	fetch (1 goroutine)  ->  verify, decode, verify, compare, write (1 to 3)
 //
-// They work at the same time and hand buffers on; a buffer that is written goes back to its stage. No image is in memory:
-// the buffers of an install are bounded by Limits.Buffers (12 MiB; at least four frames), lie outside of Go's heap, and
-// are given back at the end. The index of the artifact comes on top, 70 KiB for an image of 1 GiB and 16 MiB at most, and
-// 256 KiB while zeros are written to what cannot be punched. A whole process that installs 1 GiB peaks at about 32 MiB.
+// A frame is written by the worker that decoded it, while others decode; a checkpoint is made by the worker whom it
+// meets, while others go on. No image is in memory: the buffers of an install are bounded by Limits.Buffers, lie outside
+// of Go's heap, and are given back at the end. Each worker has room for one frame of the image; the rest is for stored
+// bytes, which take as much as they have. The index comes on top, 20 KiB for an image of 1 GiB in frames of 4 MiB and 16 MiB at
+// most, and 256 KiB while zeros are written to what cannot be punched.
+//
+// # Fetching
+//
+// What is missing is asked for in as few requests as there are places: all of it in one, mostly, and what comes faster
+// than it is written waits in the sockets, so that the source is held back by TCP. Bytes that are not wanted are read over
+// where that costs less than a request, by the round trip and the rate that the line turns out to have (line). Before the end
+// of a request the next one goes out. The first request of a fresh install asks for all that follows the index, too. After
+// a failure the next byte is asked for, be it in the middle of a frame; waits are random, double, and are no shorter than
+// what the server asks for.
+//
+// # Writing
+//
+// A few blocks of 4 KiB tell whether the slot may hold a frame, or a part of it, already. If so, it is compared, and only
+// blocks that differ are written: flash wears, and an older image is mostly the same. A slot that holds something else is
+// not read. Long runs of zeros are left to the slot: holes in a file, zeros by the device itself. What is aligned is
+// written past the page cache where the system allows it, the rest through it.
+//
+// # Reading back
+//
+// All workers read. What this run has written was compared with the index before it was written; it is compared with a
+// keyed hash that was made then, under a key that is made for the run, which is many times quicker than SHA-256 where the
+// processor has no instructions for that. What an earlier run has left is compared with the index.
 //
 // # What a crash leaves
 //
-// Before the first byte of the slot changes, a journal record binds the journal to the artifact, its head and the slot.
-// Then, every Limits.Checkpoint bytes: fsync of the slot, then a record that so many leading frames are durable. A crash
+// Before the first byte of the slot changes, a journal record binds the journal to the artifact, the image and the slot.
+// Then, every Limits.Checkpoint bytes: fsync of the slot, then a record of what is durable. A crash
 //
 //	before the first record      the slot as it was, and another install's journal, or none
 //	between two records          what the last record says is durable; the frames written after it are looked at,
@@ -39,13 +62,21 @@
 //
 // # Files
 //
-// install.0 and install.1 in the journal's folder, a durable.Pair of JSON: {"schema":1,"slot":"b","artifact":"…",
-// "head":"…","image":"…","frames":17}. A record that is unreadable or of another artifact or slot is no record.
+// In the journal's folder
+//
+//	install.0, install.1   a durable.Pair of JSON: {"schema":2,"slot":"b","artifact":"…","image":"…",
+//	                       "durable":[{"at":0,"length":16777216},…]}, in bytes of the image
+//	artifact.head          header and index, so that they are not fetched again
+//
+// A record that is unreadable or of another artifact or slot is no record; a head that is not the one of the manifest is
+// no head.
 //
 // # Not promised
 //
-// The slot beyond the image's length is left as it is. A drive that answers reads from its own cache can hide what it
-// lost until the power is gone; so VerifySlot is asked again before a slot is tried.
+// The slot beyond the image's length is left as it is. That the frames make the image whose SHA-256 the manifest names is
+// for those who sign a release to see to: a Run compares with the index, VerifySlot with the manifest. A drive that
+// answers reads from its own cache can hide what it lost until the power is gone; so VerifySlot is asked again before a
+// slot is tried.
 //
 // Linux only.
 package install

@@ -10,7 +10,9 @@ import (
 )
 
 // Source gives parts of files of a repository. The name of a blob is "blobs/" and its SHA-256 in hex. A source may end
-// its stream early or give wrong bytes: everything it gives is checked.
+// its stream early or give wrong bytes: everything it gives is checked. What it gives is read at the pace of the slot, or
+// of the Throttle, and so perhaps slowly. Open returns once the answer has begun, and ends with ctx. An install may have
+// three requests under way.
 type Source interface {
 	Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
 }
@@ -24,6 +26,7 @@ type Plan struct {
 	Journal  string // folder of the journal; it is made if need be
 
 	Progress func(Progress) // never called twice at a time; must be quick; nil for none
+	Throttle *Throttle      // nil for none
 	Limits   Limits
 	Log      *slog.Logger   // nil logs nothing
 	Rand     func() float64 // in [0,1), for the jitter of waits; nil for math/rand/v2
@@ -31,11 +34,11 @@ type Plan struct {
 
 // Limits bound what an install takes. A zero field has its default.
 type Limits struct {
-	Buffers    int64         // bytes of all buffers together; 12 MiB; at least four frames are taken whatever it says
-	Request    int64         // artifact bytes asked for in one request; 8 MiB
-	Checkpoint int64         // image bytes written between two syncs of the slot; 16 MiB
-	Workers    int           // goroutines that verify and decode; min(2, GOMAXPROCS)
-	Attempts   int           // failed requests in a row, without a frame between them, before giving up; 6
+	Buffers    int64         // bytes of all buffers together; 20 MiB; what one worker needs is taken whatever it says
+	Request    int64         // artifact bytes asked for in one request; no bound
+	Checkpoint int64         // image bytes that come into the slot between two syncs of it; 16 MiB
+	Workers    int           // goroutines that verify, decode and write; one more than GOMAXPROCS, at most 3
+	Attempts   int           // failed requests in a row, without much read between them, before giving up; 6
 	Backoff    time.Duration // longest first wait between requests, doubled for each failure, with full jitter; 500 ms
 	MaxBackoff time.Duration // longest wait; 30 s
 }
@@ -49,15 +52,20 @@ const (
 // Progress is how far a phase is.
 type Progress struct {
 	Phase       string
-	Done, Total int64 // bytes of the image
-	Fetched     int64 // bytes of the artifact that came over the network so far
+	Done, Total int64         // bytes of the image
+	Fetched     int64         // bytes that came over the network so far
+	Written     int64         // bytes written to the slot so far
+	Unchanged   int64         // bytes that were not written because the slot held them
+	Rate        int64         // bytes a second: over the network, or read back; of the last seconds; 0 if unknown
+	Left        time.Duration // until the end of the phase, if all goes on as it does; 0 if unknown
 }
 
-// Result is what an install took.
+// Result is what an install took. Written, Unchanged, Zeroed and Skipped are the whole image, unless frames were healed.
 type Result struct {
-	Fetched int64 // bytes that came from the source, the wasted ones too
-	Written int64 // bytes of frames written to the slot
-	Zeroed  int64 // bytes of frames of zeros
-	Skipped int64 // bytes of frames that an earlier attempt left in the slot
-	Healed  int   // frames that read back wrong and were fetched and written again
+	Fetched   int64 // bytes that came from the source, the wasted ones too
+	Written   int64 // bytes written to the slot
+	Unchanged int64 // bytes that the slot held already, which were not written
+	Zeroed    int64 // bytes made zeros without being written, where the slot allows it
+	Skipped   int64 // bytes of frames that an earlier attempt left in the slot
+	Healed    int   // frames that read back wrong and were fetched and written again
 }

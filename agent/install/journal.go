@@ -12,7 +12,8 @@ import (
 
 const (
 	journalName = "install"
-	maxJournal  = 4 << 10 // bytes of a record
+	maxJournal  = 8 << 10 // bytes of a record
+	maxRuns     = 64      // in a record
 )
 
 // record says how much of which image is durable in which slot.
@@ -20,13 +21,17 @@ type record struct {
 	Schema   int             `json:"schema"`
 	Slot     string          `json:"slot"`
 	Artifact firmware.Digest `json:"artifact"`
-	Head     firmware.Digest `json:"head"`
 	Image    firmware.Digest `json:"image"`
-	Frames   int             `json:"frames"` // leading frames that are durable
+	Durable  ranges          `json:"durable,omitempty"` // bytes of the image
 }
 
 func newRecord(slot string, m *firmware.Manifest) record {
-	return record{Schema: 1, Slot: slot, Artifact: m.Artifact.SHA256, Head: m.Artifact.Head.SHA256, Image: m.Image.SHA256}
+	return record{Schema: 2, Slot: slot, Artifact: m.Artifact.SHA256, Image: m.Image.SHA256}
+}
+
+// of reports whether r speaks of what other speaks of.
+func (r record) of(other record) bool {
+	return r.Schema == other.Schema && r.Slot == other.Slot && r.Artifact == other.Artifact && r.Image == other.Image
 }
 
 // journal keeps the record of one install.
@@ -35,24 +40,21 @@ type journal struct {
 	now record
 }
 
-// bind makes the journal speak of the install that fresh describes, and returns how many frames are known to be durable.
-// When it returns, whatever the journal said of other installs is gone.
-func (j *journal) bind(fresh record, frames int) (durableFrames int, resumed bool, err error) {
+// bind makes the journal speak of the install that fresh describes, of an image of so many bytes, and returns what is known
+// to be durable. When it returns, whatever the journal said of other installs is gone.
+func (j *journal) bind(fresh record, length int64) (durableBytes ranges, resumed bool, err error) {
 	if err := durable.MkdirAll(j.dir, 0o700); err != nil {
-		return 0, false, slotError("making the journal's folder", err)
+		return nil, false, slotError("making the journal's folder", err)
 	}
 	j.now = fresh
-	if old, err := j.load(); err == nil {
-		j.now.Frames = old.Frames
-		if old == j.now && old.Frames >= 0 && old.Frames <= frames {
-			return old.Frames, true, nil
-		}
-		j.now = fresh
+	if old, err := j.load(); err == nil && old.of(fresh) && old.Durable.valid(length) {
+		j.now = old
+		return old.Durable, true, nil
 	}
 	if err := j.save(); err != nil {
-		return 0, false, slotError("binding the journal to the slot", err)
+		return nil, false, slotError("binding the journal to the slot", err)
 	}
-	return 0, false, nil
+	return nil, false, nil
 }
 
 func (j *journal) load() (record, error) {
@@ -76,16 +78,16 @@ func (j *journal) save() error {
 	return nil
 }
 
-// advance records that the leading frames are durable. It never goes back: frames that are written anew were durable
-// before, and a reader of the slot finds out about them.
-func (j *journal) advance(frames int) error {
-	if frames <= j.now.Frames {
+// advance records what is durable. Of more runs than a record holds it says the first: the others are found in the slot.
+// What is written anew was durable before, and stays in the record: a reader of the slot finds out about it.
+func (j *journal) advance(done ranges) error {
+	was := j.now.Durable
+	if done = done[:min(len(done), maxRuns)]; done.total() <= was.total() {
 		return nil
 	}
-	was := j.now.Frames
-	j.now.Frames = frames
+	j.now.Durable = done
 	if err := j.save(); err != nil {
-		j.now.Frames = was
+		j.now.Durable = was
 		return fmt.Errorf("writing the journal: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -50,18 +51,17 @@ func victim() {
 type mortalDevice struct {
 	Device
 	order victimOrder
-	ops   int
+	ops   atomic.Int64
 }
 
 func (d *mortalDevice) op(half func()) {
-	if d.ops == d.order.Die {
+	if d.ops.Add(1)-1 == int64(d.order.Die) {
 		if d.order.Half {
 			half()
 		}
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
-	d.ops++
 }
 
 func (d *mortalDevice) WriteAt(p []byte, off int64) (int, error) {

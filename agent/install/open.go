@@ -170,5 +170,5 @@ func claim(f *os.File, found os.FileInfo, o SlotOptions) (*slot, error) {
 			return nil, fmt.Errorf("locking: %w", err)
 		}
 	}
-	return newSlot(f, info, o.Capacity)
+	return newSlot(f, info, o.Capacity, o.ReadOnly)
 }

@@ -9,33 +9,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// pass brings the frames of todo into the slot, all stages at once. Frames that the source gave wrong are in r.bad
+// pass brings the frames of todo into the slot, all stages at once. Frames that the source gave wrong are in bad
 // afterwards, and not done.
-func (r *run) pass(ctx context.Context, todo []int) error {
+func (r *run) pass(ctx context.Context, c *carrier, todo []int) (bad []error, err error) {
 	g, ctx := errgroup.WithContext(ctx)
-	fetched, decoded := make(chan piece, 1), make(chan piece, 1)
+	pieces := make(chan piece, r.workers)
 	g.Go(func() error {
-		defer close(fetched)
-		return r.fetch(ctx, todo, fetched)
+		defer close(pieces)
+		return r.fetch(ctx, c, todo, pieces)
 	})
-	var workers sync.WaitGroup
-	var bad badFrames
-	for range r.Limits.Workers {
-		workers.Add(1)
-		g.Go(func() error {
-			defer workers.Done()
-			return r.decode(ctx, fetched, decoded, &bad)
-		})
+	var wrong badFrames
+	for range r.workers {
+		g.Go(func() error { return r.work(ctx, c, pieces, &wrong) })
 	}
-	g.Go(func() error {
-		workers.Wait()
-		close(decoded)
-		return nil
-	})
-	g.Go(func() error { return r.write(decoded) })
-	err := g.Wait()
-	r.bad = bad.errs
-	return err
+	err = g.Wait()
+	return wrong.errs, err
 }
 
 // badFrames collects what the workers find wrong.
@@ -55,102 +43,70 @@ func (b *badFrames) add(err error) error {
 	return nil
 }
 
-// decode is one worker: it verifies, decodes and verifies again.
-func (r *run) decode(ctx context.Context, in <-chan piece, out chan<- piece, bad *badFrames) error {
-	decoder, err := firmware.NewDecoder(r.head.FrameSize())
-	if err != nil {
+// worker brings frames into the slot, one at a time.
+type worker struct {
+	*run
+	room  []byte // all of it
+	image []byte // room for the image bytes of a frame
+	held  []byte // room for a part of what the slot holds
+	kinds []byte // of the blocks of a frame
+	zstd  *firmware.Decoder
+}
+
+// worker has room of its own until it is closed.
+func (r *run) worker() *worker {
+	room := r.images.take()
+	size := len(room) - r.chunk
+	return &worker{run: r, room: room, image: room[:size:size], held: room[size:], kinds: make([]byte, size/blockSize)}
+}
+
+func (w *worker) close() {
+	w.images.give(w.room)
+	if w.zstd != nil {
+		w.zstd.Close()
+	}
+}
+
+// work verifies, decodes, verifies again and writes.
+func (r *run) work(ctx context.Context, c *carrier, in <-chan piece, bad *badFrames) (err error) {
+	w := r.worker()
+	defer w.close()
+	if w.zstd, err = firmware.NewDecoder(c.head.FrameSize()); err != nil {
 		return err
 	}
-	defer decoder.Close()
 	for p := range in {
-		if p.bytes != nil {
-			ok, err := r.decodeFrame(ctx, decoder, &p, bad)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				continue
-			}
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
 		}
-		if err := send(ctx, out, p); err != nil {
+		if p.stored == nil {
+			err = w.zero(p.extent())
+		} else {
+			err = w.frame(p, bad)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// decodeFrame exchanges the piece's stored bytes for its image bytes.
-func (r *run) decodeFrame(ctx context.Context, decoder *firmware.Decoder, p *piece, bad *badFrames) (ok bool, err error) {
-	buf, err := r.images.wait(ctx)
+// frame turns stored bytes into image bytes and brings them into the slot.
+func (w *worker) frame(p piece, bad *badFrames) error {
+	defer w.stored.give(p.stored)
+	image, err := w.decode(p)
 	if err != nil {
-		return false, err
+		return bad.add(err)
 	}
-	image, wrong := decoder.Decode(buf[:0], p.Frame, p.bytes)
-	r.stored.give(p.buffer)
-	if wrong != nil {
-		r.images.give(buf)
-		return false, bad.add(wrong)
-	}
-	p.bytes, p.buffer = image, buf
-	return true, nil
+	return w.put(p.extent(), image)
 }
 
-// write is the only one that changes the slot.
-func (r *run) write(in <-chan piece) error {
-	total := r.head.ImageLength()
-	finished := r.finished()
-	for p := range in {
-		if err := r.writePiece(p); err != nil {
-			return err
-		}
-		for i := range p.count {
-			r.done[p.Index+i] = true
-		}
-		finished += p.length
-		r.report(PhaseInstall, finished, total)
-		if r.since >= r.Limits.Checkpoint {
-			if err := r.checkpoint(); err != nil {
-				return err
-			}
-		}
+// decode returns the image bytes of a frame, verified. What is stored raw stays where it is.
+func (w *worker) decode(p piece) ([]byte, error) {
+	if p.Kind != firmware.FrameRaw {
+		return w.zstd.Decode(w.image[:0], p.Frame, p.stored)
 	}
-	return nil
-}
-
-func (r *run) writePiece(p piece) error {
-	r.since += p.length
-	if p.bytes == nil {
-		r.res.Zeroed += p.length
-		if err := r.Target.Zero(p.At, p.length); err != nil {
-			return slotError(fmt.Sprintf("zeroing the slot at byte %d", p.At), err)
-		}
-		return nil
+	if int64(len(p.stored)) != p.Length || firmware.Sum(p.stored) != p.ImageSHA256 {
+		return nil, fmt.Errorf("frame %d: its bytes are not those of the index: %w", p.Index, firmware.ErrCorrupt)
 	}
-	n, err := r.Target.WriteAt(p.bytes, p.At)
-	if err == nil && n != len(p.bytes) {
-		err = fmt.Errorf("%d of %d bytes were taken", n, len(p.bytes))
-	}
-	if err != nil {
-		return slotError(fmt.Sprintf("writing the slot at byte %d", p.At), err)
-	}
-	r.res.Written += p.length
-	r.images.give(p.buffer)
-	return nil
-}
-
-// finished is the length of the frames that are done.
-func (r *run) finished() int64 {
-	var n int64
-	for i, done := range r.done {
-		if done {
-			n += r.head.Frame(i).Length
-		}
-	}
-	return n
-}
-
-func (r *run) report(phase string, done, total int64) {
-	if r.Progress != nil {
-		r.Progress(Progress{Phase: phase, Done: done, Total: total, Fetched: r.fetched.Load()})
-	}
+	return p.stored, nil
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 )
 
 // fragileDevice is a slot on a medium with a volatile cache. At one operation the power fails: the medium keeps what was
 // synced, and of the rest what chance decides, whole or torn; the journal keeps what it holds at that moment.
 type fragileDevice struct {
+	mu      sync.Mutex
 	medium  []byte      // what would be there after a power cut
 	now     []byte      // what reads see
 	pending []pendingOp // what was written since the last sync, in order
@@ -55,6 +57,8 @@ func (d *fragileDevice) op() bool {
 }
 
 func (d *fragileDevice) WriteAt(p []byte, off int64) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.pending = append(d.pending, pendingOp{off, bytes.Clone(p)})
 	copy(d.now[off:], p)
 	if !d.op() {
@@ -69,6 +73,8 @@ func (d *fragileDevice) Zero(off, length int64) error {
 }
 
 func (d *fragileDevice) Sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if !d.op() {
 		return errNoPower
 	}
@@ -83,6 +89,8 @@ func (d *fragileDevice) Sync() error {
 }
 
 func (d *fragileDevice) ReadAt(p []byte, off int64) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.survived != nil {
 		return 0, errNoPower
 	}

@@ -3,9 +3,12 @@ package install
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,24 +29,39 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	defer r.close()
 	err = r.run(ctx)
 	r.res.Fetched = r.fetched.Load()
 	return r.res, err
 }
 
-// run is the state of one install. While a pass runs, done, since and res belong to its writer.
+// run is the state of one install.
 type run struct {
 	Plan
-	head    *firmware.Head
+	c       *carrier
 	journal journal
-	done    []bool // by frame: it is in the slot
-	since   int64  // bytes written since the last checkpoint
-	lost    bool   // Sync failed: nothing more may be believed of the slot
-	bad     []error
-	stored  *buffers // for bytes of the artifact
-	images  *buffers // for bytes of the image
+	line    *line
+
+	workers int
+	chunk   int      // length of what a worker reads of the slot at once
+	stored  *arena   // for bytes of the artifact
+	images  *buffers // for bytes of the image and of the slot, one for each worker
+
+	mu    sync.Mutex // for what follows, while workers are at work
+	done  ranges     // of the image: it is in the slot
+	sums  map[Extent]uint64
+	since int64 // bytes that came into the slot since the last checkpoint
+	lost  bool  // Sync failed: nothing more may be believed of the slot
+	res   Result
+	ahead int64 // bytes that will have been fetched in the end
+
+	seed    maphash.Seed // of sums
 	fetched atomic.Int64
-	res     Result
+	proven  atomic.Int64 // bytes read back
+	told    atomic.Int64 // when the last report was
+	syncing sync.Mutex   // one checkpoint at a time
+	telling sync.Mutex   // one report at a time
+	meter   meter
 }
 
 func newRun(p Plan) (*run, error) {
@@ -51,10 +69,10 @@ func newRun(p Plan) (*run, error) {
 		return nil, errors.New("installing: manifest, source, target, slot and journal are needed")
 	}
 	l := &p.Limits
-	orDefault(&l.Buffers, 12<<20)
-	orDefault(&l.Request, 8<<20)
+	orDefault(&l.Buffers, 20<<20)
+	orDefault(&l.Request, math.MaxInt64)
 	orDefault(&l.Checkpoint, 16<<20)
-	orDefault(&l.Workers, min(2, runtime.GOMAXPROCS(0)))
+	orDefault(&l.Workers, min(3, runtime.GOMAXPROCS(0)+1))
 	orDefault(&l.Attempts, 6)
 	orDefault(&l.Backoff, 500*time.Millisecond)
 	orDefault(&l.MaxBackoff, 30*time.Second)
@@ -64,7 +82,7 @@ func newRun(p Plan) (*run, error) {
 	if p.Rand == nil {
 		p.Rand = rand.Float64
 	}
-	return &run{Plan: p, journal: journal{dir: p.Journal}}, nil
+	return &run{Plan: p, journal: journal{dir: p.Journal}, line: newLine(), sums: map[Extent]uint64{}, seed: maphash.MakeSeed()}, nil
 }
 
 func orDefault[T int | int64 | time.Duration](v *T, def T) {
@@ -74,17 +92,16 @@ func orDefault[T int | int64 | time.Duration](v *T, def T) {
 }
 
 func (r *run) run(ctx context.Context) error {
-	if err := r.fetchHead(ctx); err != nil {
+	r.c = r.artifact()
+	if err := r.load(ctx, r.c, true); err != nil {
 		return err
 	}
-	if err := r.Target.Reserve(r.head.ImageLength(), r.extents()); err != nil {
+	if err := r.Target.Reserve(r.Manifest.Image.Length, extents(r.c.head)); err != nil {
 		return err
 	}
-	if err := r.allocate(); err != nil {
+	if err := r.allocate(r.c.head); err != nil {
 		return err
 	}
-	defer r.stored.close()
-	defer r.images.close()
 	if err := r.resume(); err != nil {
 		return err
 	}
@@ -94,30 +111,53 @@ func (r *run) run(ctx context.Context) error {
 	return r.prove(ctx)
 }
 
-// allocate divides the buffers between the two ends of the decoder. Each worker needs one at either.
-func (r *run) allocate() error {
-	size := r.head.FrameSize()
-	count := max(4, int(r.Limits.Buffers/int64(size)))
-	r.Limits.Workers = min(r.Limits.Workers, count/2)
+// close gives everything back.
+func (r *run) close() {
+	if r.c != nil {
+		r.c.close()
+	}
+	r.free()
+}
+
+// allocate divides the memory: one frame of the image for each worker, the rest for what was fetched.
+func (r *run) allocate(head *firmware.Head) error {
+	largest := int64(blockSize)
+	for i := range head.Len() {
+		largest = max(largest, head.Frame(i).Stored)
+	}
+	r.chunk = min(compareChunk, head.FrameSize())
+	room := int64(head.FrameSize() + r.chunk)
+	r.workers = int(min(max((r.Limits.Buffers-largest)/room, 1), int64(r.Limits.Workers)))
 	var err error
-	if r.stored, err = newBuffers(count/2, size); err != nil {
+	if r.images, err = newBuffers(r.workers, int(room)); err != nil {
 		return err
 	}
-	if r.images, err = newBuffers(count-count/2, size); err != nil {
-		r.stored.close()
+	stored := min(r.Limits.Buffers-int64(r.workers)*room, 2*int64(r.workers+1)*largest)
+	if r.stored, err = newArena(int(max(stored, largest))); err != nil {
+		r.free()
 	}
 	return err
 }
 
+func (r *run) free() {
+	if r.images != nil {
+		r.images.close()
+	}
+	if r.stored != nil {
+		r.stored.close()
+	}
+	r.images, r.stored = nil, nil
+}
+
 // extents are the runs of frames that are not zeros.
-func (r *run) extents() []Extent {
+func extents(head *firmware.Head) []Extent {
 	var data []Extent
-	for i := range r.head.Len() {
-		f := r.head.Frame(i)
+	for i := range head.Len() {
+		f := head.Frame(i)
 		if f.Kind == firmware.FrameZero {
 			continue
 		}
-		if last := len(data) - 1; last >= 0 && data[last].Offset+data[last].Length == f.At {
+		if last := len(data) - 1; last >= 0 && data[last].end() == f.At {
 			data[last].Length += f.Length
 			continue
 		}
@@ -128,68 +168,36 @@ func (r *run) extents() []Extent {
 
 // fill writes every frame that is not done, and those that the source gave wrong once more.
 func (r *run) fill(ctx context.Context) error {
+	var bad []error
 	for range 2 {
-		todo := r.todo()
+		todo := r.todo(r.c)
 		if len(todo) == 0 {
 			break
 		}
-		r.bad = nil
-		if err := r.pass(ctx, todo); err != nil {
+		var err error
+		if bad, err = r.pass(ctx, r.c, todo); err != nil {
 			return err
 		}
-		for _, err := range r.bad {
+		for _, err := range bad {
 			r.Log.Warn("the source gave a wrong frame", "err", err)
 		}
 	}
-	if len(r.bad) > 0 {
-		return errors.Join(r.bad...)
+	if len(bad) > 0 {
+		return errors.Join(bad...)
 	}
 	return r.checkpoint()
 }
 
-func (r *run) todo() []int {
+// todo lists the frames that are not in the slot.
+func (r *run) todo(c *carrier) []int {
 	var todo []int
-	for i, done := range r.done {
-		if !done {
+	ahead := int64(0)
+	for i := range c.head.Len() {
+		if f := c.head.Frame(i); !r.done.covers(Extent{f.At, f.Length}) {
 			todo = append(todo, i)
+			ahead += f.Stored
 		}
 	}
+	r.ahead = r.fetched.Load() + ahead
 	return todo
-}
-
-// settle keeps what was written before an error, unless the slot itself is what failed.
-func (r *run) settle(err error) error {
-	if r.lost || errors.Is(err, ErrIO) || errors.Is(err, ErrNoSpace) || r.since == 0 {
-		return err
-	}
-	return errors.Join(err, r.checkpoint())
-}
-
-// checkpoint makes all that was written durable, and only then says so in the journal. A journal that cannot be written
-// does not stop an install: it costs a resume.
-func (r *run) checkpoint() error {
-	if err := r.Target.Sync(); err != nil {
-		r.lost = true
-		return r.unwritten(slotError("syncing the slot, which counts as unwritten now", err))
-	}
-	r.since = 0
-	if err := r.journal.advance(r.prefix()); err != nil {
-		r.Log.Warn("an interrupted install would start over", "err", err)
-	}
-	return nil
-}
-
-// prefix counts the leading frames that are done.
-func (r *run) prefix() int {
-	for i, done := range r.done {
-		if !done {
-			return i
-		}
-	}
-	return len(r.done)
-}
-
-// unwritten forgets what the journal says of the slot.
-func (r *run) unwritten(err error) error {
-	return errors.Join(err, r.journal.drop())
 }

@@ -17,15 +17,15 @@ const directAlign = 4096
 // slot is a Device: a regular file or a block device.
 type slot struct {
 	*os.File             // buffered
-	direct   *os.File    // for reads past the page cache; nil where the system has no such thing
-	indirect atomic.Bool // reads past the page cache turned out not to work
+	direct   *os.File    // past the page cache; nil where the system has no such thing
+	indirect atomic.Bool // the way past the page cache turned out not to work
 	block    bool
 	solid    int64 // bytes at the front of the file that were allocated, without holes, when it was opened
 	size     int64 // bytes that the file or device holds
 	capacity int64
 }
 
-func newSlot(f *os.File, info os.FileInfo, capacity int64) (*slot, error) {
+func newSlot(f *os.File, info os.FileInfo, capacity int64, readOnly bool) (*slot, error) {
 	s := &slot{File: f, block: info.Mode().Type()&os.ModeDevice != 0, size: info.Size(), capacity: capacity}
 	if s.block {
 		end, err := f.Seek(0, io.SeekEnd)
@@ -40,8 +40,12 @@ func newSlot(f *os.File, info os.FileInfo, capacity int64) (*slot, error) {
 	if !s.block && allocated(info) >= s.size {
 		s.solid = s.size
 	}
-	// Through /proc it is certainly the same file; a failure only means that reads go through the page cache.
-	s.direct, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|unix.O_DIRECT, 0)
+	// Through /proc it is certainly the same file; a failure only means that all goes through the page cache.
+	flags := os.O_RDWR
+	if readOnly {
+		flags = os.O_RDONLY
+	}
+	s.direct, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), flags|unix.O_DIRECT, 0)
 	return s, nil
 }
 
@@ -50,7 +54,7 @@ func (s *slot) Capacity() int64 { return s.capacity }
 // ReadAt implements Device. What O_DIRECT cannot read (ends that are not aligned, file systems without it) is read
 // through the page cache, after asking the kernel to drop those pages.
 func (s *slot) ReadAt(p []byte, off int64) (int, error) {
-	n, err := s.readDirect(p, off)
+	n, err := s.directly("read", unix.Pread, p, off)
 	if err != nil || n == len(p) {
 		return n, err
 	}
@@ -68,8 +72,8 @@ func (s *slot) uncache(off, length int64) {
 	_ = unix.Fadvise(int(s.Fd()), first, last-first, unix.FADV_DONTNEED)
 }
 
-// readDirect reads as much of the front of p as can be read past the page cache, perhaps nothing.
-func (s *slot) readDirect(p []byte, off int64) (int, error) {
+// directly reads or writes as much of the front of p as can go past the page cache, perhaps nothing.
+func (s *slot) directly(what string, do func(fd int, p []byte, off int64) (int, error), p []byte, off int64) (int, error) {
 	whole := len(p) &^ (directAlign - 1)
 	if s.direct == nil || s.indirect.Load() || whole == 0 || off%directAlign != 0 ||
 		uintptr(unsafe.Pointer(unsafe.SliceData(p)))%directAlign != 0 {
@@ -77,7 +81,7 @@ func (s *slot) readDirect(p []byte, off int64) (int, error) {
 	}
 	done := 0
 	for done < whole && done%directAlign == 0 {
-		n, err := unix.Pread(int(s.direct.Fd()), p[done:whole], off+int64(done))
+		n, err := do(int(s.direct.Fd()), p[done:whole], off+int64(done))
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -85,25 +89,31 @@ func (s *slot) readDirect(p []byte, off int64) (int, error) {
 			s.indirect.Store(true)
 			return done, nil
 		case err != nil:
-			return done, &os.PathError{Op: "read", Path: s.Name(), Err: err}
+			return done, &os.PathError{Op: what, Path: s.Name(), Err: err}
 		case n == 0:
-			return done, nil // the end of the file; the buffered read says so
+			return done, nil // the end of the file; the buffered way says so
 		}
 		done += n
 	}
 	return done, nil
 }
 
-// WriteAt implements Device. It has the kernel begin to write at once, so that Sync finds little left to do.
+// WriteAt implements Device. What cannot go past the page cache, the kernel begins to write at once, so that Sync finds
+// little left to do.
 func (s *slot) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(p)) > s.capacity {
 		return 0, fmt.Errorf("writing %d bytes at %d of %s: %w", len(p), off, s.Name(), ErrTooSmall)
 	}
-	n, err := s.File.WriteAt(p, off)
-	if err == nil {
-		_ = unix.SyncFileRange(int(s.Fd()), off, int64(n), unix.SYNC_FILE_RANGE_WRITE)
+	n, err := s.directly("write", unix.Pwrite, p, off)
+	if err != nil || n == len(p) {
+		return n, err
 	}
-	return n, err
+	off, p = off+int64(n), p[n:]
+	m, err := s.File.WriteAt(p, off)
+	if err == nil {
+		_ = unix.SyncFileRange(int(s.Fd()), off, int64(m), unix.SYNC_FILE_RANGE_WRITE)
+	}
+	return n + m, err
 }
 
 // Sync implements Device. The image's pages are of no use to the running system, so they are dropped.

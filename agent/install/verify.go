@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
+	"slices"
+	"sync/atomic"
 
 	"github.com/fairlead/fairlead/firmware"
 	"golang.org/x/sync/errgroup"
@@ -22,15 +25,15 @@ func VerifySlot(ctx context.Context, d io.ReaderAt, image firmware.Blob, progres
 		return err
 	}
 	defer bufs.close()
-	return readBack(ctx, d, image, bufs, func(done int64) {
+	return verifyImage(ctx, d, image, bufs, func(done int64) {
 		if progress != nil {
 			progress(Progress{Phase: PhaseVerify, Done: done, Total: image.Length})
 		}
 	})
 }
 
-// readBack hashes one chunk while the next is read.
-func readBack(ctx context.Context, d io.ReaderAt, image firmware.Blob, bufs *buffers, progress func(done int64)) error {
+// verifyImage hashes one chunk while the next is read.
+func verifyImage(ctx context.Context, d io.ReaderAt, image firmware.Blob, bufs *buffers, progress func(done int64)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	chunks := make(chan []byte) // whole buffers, of which the last may be filled in part
 	g.Go(func() error {
@@ -93,94 +96,81 @@ func readSlot(d io.ReaderAt, p []byte, offset int64) error {
 // prove reads the whole image back, and heals each frame that is wrong once. A slot that cannot be read back counts as
 // unwritten.
 func (r *run) prove(ctx context.Context) error {
-	err := r.readBack(ctx)
-	if errors.Is(err, ErrCorrupt) {
-		return r.heal(ctx)
-	}
-	if errors.Is(err, ErrIO) {
-		return r.unwritten(err)
-	}
-	return err
-}
-
-func (r *run) readBack(ctx context.Context) error {
-	total := r.head.ImageLength()
-	return readBack(ctx, r.Target, r.Manifest.Image, r.images, func(done int64) { r.report(PhaseVerify, done, total) })
-}
-
-func (r *run) heal(ctx context.Context) error {
-	wrong, err := r.wrongFrames(ctx)
-	if errors.Is(err, ErrIO) {
-		return r.unwritten(err)
-	}
-	if err != nil {
+	wrong, err := r.readBack(ctx)
+	if err != nil || len(wrong) == 0 {
 		return err
 	}
 	r.Log.Warn("frames read back wrong are fetched and written again", "slot", r.Slot, "frames", wrong)
-	for _, i := range wrong {
-		r.done[i] = false
-	}
 	r.res.Healed += len(wrong)
+	for _, i := range wrong {
+		f := r.c.head.Frame(i)
+		r.done = r.done.without(Extent{f.At, f.Length})
+	}
 	if err := r.fill(ctx); err != nil {
 		return r.settle(err)
 	}
-	return r.proveHealed(ctx)
-}
-
-// proveHealed is the last word: what is still wrong now, the slot does not keep.
-func (r *run) proveHealed(ctx context.Context) error {
-	err := r.readBack(ctx)
-	if errors.Is(err, ErrIO) {
-		return r.unwritten(err)
-	}
-	if !errors.Is(err, ErrCorrupt) {
+	if wrong, err = r.readBack(ctx); err != nil || len(wrong) == 0 {
 		return err
 	}
-	wrong, lookErr := r.wrongFrames(ctx)
-	switch {
-	case errors.Is(lookErr, ErrIO):
-		err = lookErr
-	case lookErr != nil:
-		return lookErr
-	case len(wrong) > 0:
-		f := r.head.Frame(wrong[0])
-		err = fmt.Errorf("%w: frame %d, at byte %d of the slot, was written twice and reads back wrong; %d frames do: the medium is failing",
-			ErrCorrupt, f.Index, f.At, len(wrong))
-	default:
-		err = fmt.Errorf("%w: every frame in the slot is right, and the image is not that of the manifest: the release contradicts itself", ErrCorrupt)
-	}
-	return r.unwritten(err)
+	f := r.c.head.Frame(wrong[0])
+	return r.unwritten(fmt.Errorf("%w: frame %d, at byte %d of the slot, was written twice and reads back wrong; %d frames do: the medium is failing",
+		ErrCorrupt, f.Index, f.At, len(wrong)))
 }
 
-// wrongFrames lists the frames that the slot holds wrong.
-func (r *run) wrongFrames(ctx context.Context) ([]int, error) {
-	buf := r.images.take()
-	defer r.images.give(buf)
-	var wrong []int
-	for i := range r.head.Len() {
-		if cause := context.Cause(ctx); cause != nil {
-			return nil, cause
-		}
-		right, err := r.holds(i, buf)
-		if err != nil && !errors.Is(err, ErrCorrupt) {
-			return nil, err
-		}
-		if !right {
-			wrong = append(wrong, i)
-		}
+// readBack lists the frames that the slot holds wrong, in no order. All workers read.
+func (r *run) readBack(ctx context.Context) (wrong []int, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	r.proven.Store(0)
+	r.report(PhaseVerify)
+	var next atomic.Int64
+	for range r.workers {
+		g.Go(func() error {
+			w := r.worker()
+			defer w.close()
+			for i := int(next.Add(1) - 1); i < r.c.head.Len(); i = int(next.Add(1) - 1) {
+				if cause := context.Cause(ctx); cause != nil {
+					return cause
+				}
+				f := r.c.head.Frame(i)
+				right, err := w.holds(f)
+				if err != nil && !errors.Is(err, ErrCorrupt) {
+					return err
+				}
+				if !right {
+					r.mu.Lock()
+					wrong = append(wrong, i)
+					r.mu.Unlock()
+				}
+				r.proven.Add(f.Length)
+				r.report(PhaseVerify)
+			}
+			return nil
+		})
 	}
+	if err := g.Wait(); errors.Is(err, ErrIO) {
+		return nil, r.unwritten(err)
+	} else if err != nil {
+		return nil, err
+	}
+	slices.Sort(wrong)
 	return wrong, nil
 }
 
-// holds reads a frame from the slot and compares it.
-func (r *run) holds(i int, buf []byte) (bool, error) {
-	f := r.head.Frame(i)
-	p := buf[:f.Length]
-	if err := readSlot(r.Target, p, f.At); err != nil {
+// holds reads a frame from the slot and compares it: with what this run has written, which was verified before, by a hash
+// that nobody else can know; else by the index.
+func (w *worker) holds(f firmware.Frame) (bool, error) {
+	p := w.image[:f.Length]
+	if err := readSlot(w.Target, p, f.At); err != nil {
 		return false, err
 	}
 	if f.Kind == firmware.FrameZero {
 		return isZero(p), nil
+	}
+	w.mu.Lock()
+	sum, known := w.sums[Extent{f.At, f.Length}]
+	w.mu.Unlock()
+	if known {
+		return maphash.Bytes(w.seed, p) == sum, nil
 	}
 	return firmware.Sum(p) == f.ImageSHA256, nil
 }

@@ -1,0 +1,122 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/durable"
+)
+
+// carrier is a file that carries the image, frame by frame: the artifact, or a patch.
+type carrier struct {
+	what string // "artifact" or "patch"
+	firmware.Framed
+	parse func([]byte) (*firmware.Head, error)
+	head  *firmware.Head
+	rest  *request // what follows the head, if it was asked for with it
+}
+
+func (r *run) artifact() *carrier {
+	return &carrier{what: "artifact", Framed: r.Manifest.Artifact, parse: firmware.ParseHead}
+}
+
+func (c *carrier) name() string { return "blobs/" + c.SHA256.String() }
+
+// close gives back what an early end has left.
+func (c *carrier) close() {
+	if c.rest != nil {
+		c.rest.close()
+		c.rest = nil
+	}
+}
+
+// load gets header and index of c, proves them, and reads them. An attempt before may have kept them. If all says that
+// what follows will be wanted, it is asked for with them, which saves a round trip.
+func (r *run) load(ctx context.Context, c *carrier, all bool) error {
+	if c.Head.Length < 0 || c.Head.Length > firmware.MaxHead {
+		return fmt.Errorf("%w: the %s's head has %d bytes, at most %d are allowed", ErrCorrupt, c.what, c.Head.Length, firmware.MaxHead)
+	}
+	b := r.kept(c)
+	if b == nil {
+		var err error
+		if b, err = r.fetchHead(ctx, c, all); err != nil {
+			return err
+		}
+	}
+	head, err := c.parse(b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if head.ImageLength() != r.Manifest.Image.Length || head.ArtifactLength() != c.Length {
+		return fmt.Errorf("%w: the %s is for an image of %d bytes and has %d, the manifest says %d and %d", ErrCorrupt,
+			c.what, head.ImageLength(), head.ArtifactLength(), r.Manifest.Image.Length, c.Length)
+	}
+	c.head = head
+	return nil
+}
+
+// fetchHead gets the head, once more if it is wrong.
+func (r *run) fetchHead(ctx context.Context, c *carrier, all bool) ([]byte, error) {
+	b := make([]byte, c.Head.Length)
+	to := c.Head.Length
+	if all && c.Length <= r.Limits.Request {
+		to = c.Length
+	}
+	wrong := 0
+	for failures := 1; ; failures++ {
+		q := r.open(ctx, c.name(), 0, to, 0)
+		_, err := r.readFull(ctx, q, b)
+		if err == nil && firmware.Sum(b) == c.Head.SHA256 {
+			c.rest = q
+			return b, nil
+		}
+		q.close()
+		if err == nil {
+			wrong++
+			err = fmt.Errorf("%w: the %s's head is not the one of the manifest", ErrCorrupt, c.what)
+		}
+		if wrong == 2 {
+			return nil, err
+		}
+		if err := r.pause(ctx, c, failures, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// maxKept is how long a head may be to be kept: for an image of 32 GiB and more it is fetched again.
+const maxKept = 1 << 20
+
+// keep saves a head in the journal's folder, so that an install that is interrupted does not fetch it again.
+func (r *run) keep(c *carrier) {
+	if c.Head.Length > maxKept || r.kept(c) != nil {
+		return
+	}
+	if err := durable.WriteFile(r.keptPath(c), c.head.Encode(), 0o600); err != nil {
+		r.Log.Warn("an interrupted install would fetch the index again", "err", err)
+	}
+}
+
+// kept is the head that keep saved; nil if it is another one, or none.
+func (r *run) kept(c *carrier) []byte {
+	info, err := os.Stat(r.keptPath(c))
+	if err != nil || info.Size() != c.Head.Length || c.Head.Length > maxKept {
+		return nil
+	}
+	b, err := os.ReadFile(r.keptPath(c))
+	if err != nil || firmware.Sum(b) != c.Head.SHA256 {
+		return nil
+	}
+	return b
+}
+
+func (r *run) keptPath(c *carrier) string { return filepath.Join(r.Journal, c.what+".head") }
+
+// unusable reports that a carrier is not there or not what the manifest says, whatever the state of the network.
+func unusable(err error) bool {
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, os.ErrNotExist)
+}

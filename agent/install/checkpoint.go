@@ -1,0 +1,65 @@
+package install
+
+import "errors"
+
+// finish notes that the slot holds the image bytes of e, and makes a checkpoint when it is time for one. The other workers
+// go on meanwhile, but not for long.
+func (r *run) finish(e Extent, n tally) error {
+	r.mu.Lock()
+	r.done = r.done.with(e)
+	r.since += e.Length
+	r.res.Written += n.written
+	r.res.Unchanged += n.unchanged
+	r.res.Zeroed += n.zeroed
+	since := r.since
+	r.mu.Unlock()
+	r.report(PhaseInstall)
+	if since >= 2*r.Limits.Checkpoint {
+		r.syncing.Lock()
+	} else if since < r.Limits.Checkpoint || !r.syncing.TryLock() {
+		return nil
+	}
+	defer r.syncing.Unlock()
+	r.mu.Lock()
+	since = r.since
+	r.mu.Unlock()
+	if since < r.Limits.Checkpoint {
+		return nil // the one that was waited for has done it
+	}
+	return r.checkpoint()
+}
+
+// checkpoint makes all that is done durable, and only then says so in the journal. A journal that cannot be written does
+// not stop an install: it costs a resume.
+func (r *run) checkpoint() error {
+	r.mu.Lock()
+	done, lost := r.done, r.lost
+	r.since = 0
+	r.mu.Unlock()
+	if lost {
+		return nil // somebody else has met it
+	}
+	if err := r.Target.Sync(); err != nil {
+		r.mu.Lock()
+		r.lost = true
+		r.mu.Unlock()
+		return r.unwritten(slotError("syncing the slot, which counts as unwritten now", err))
+	}
+	if err := r.journal.advance(done); err != nil {
+		r.Log.Warn("an interrupted install would start over", "err", err)
+	}
+	return nil
+}
+
+// settle keeps what was written before an error, unless the slot itself is what failed.
+func (r *run) settle(err error) error {
+	if r.lost || errors.Is(err, ErrIO) || errors.Is(err, ErrNoSpace) || r.since == 0 {
+		return err
+	}
+	return errors.Join(err, r.checkpoint())
+}
+
+// unwritten forgets what the journal says of the slot.
+func (r *run) unwritten(err error) error {
+	return errors.Join(err, r.journal.drop())
+}
