@@ -161,8 +161,13 @@ func (w Window) check() error {
 }
 
 func (s Spec) checkTimes() error {
-	if !s.JoinUntil.IsZero() && !s.JoinUntil.After(s.Start.Time) {
-		return errors.New("join_until must be after start")
+	for _, t := range []time.Time{s.Start, s.OpenUntil} {
+		if y := t.UTC().Year(); !t.IsZero() && (y < 2000 || y > 9998) {
+			return fmt.Errorf("start or open_until is in the year %d", y)
+		}
+	}
+	if !s.OpenUntil.IsZero() && !s.OpenUntil.After(s.Start) {
+		return errors.New("open_until must be after start")
 	}
 	return nil
 }

@@ -33,25 +33,27 @@ func (d *record) dismiss(s State, reason string) {
 
 // requeue takes the direction or question back, and the device waits again. The clock of
 // its silence goes on if it has never answered and patience ends.
-func (d *record) requeue(patience bool) {
+func (r *Rollout) requeue(d *record, patience bool) {
 	if patience || d.step > stepNone {
 		d.timer = 0
 	}
 	d.takeBack()
 	d.clear(fresh)
 	d.until, d.step = 0, stepNone
-	d.state = d.resting()
+	r.rest(d)
 }
 
-// resting is the state of a device that is not held and may be directed.
-func (d *record) resting() State {
+// rest puts a device into the state of one that may be directed. Only while the rollout
+// goes forward, and has the device for itself, somebody's consent holds it.
+func (r *Rollout) rest(d *record) {
 	switch {
 	case d.is(back):
-		return Committed
-	case d.is(consented):
-		return Agreed
+		d.state = Committed
+	case d.is(consented) && !d.is(busy) && !r.head.Back && !r.head.Run.over():
+		d.state = Agreed
+	default:
+		d.state = Waiting
 	}
-	return Waiting
 }
 
 // silence: the deadline has passed without a step.
@@ -65,7 +67,7 @@ func (d *record) silence() {
 func (e Facts) apply(r *Rollout, now int64) error {
 	i, known := r.index[e.Device.ID]
 	if !known {
-		if e.Device.ID != "" && now < r.spec.JoinUntil.seconds() && !r.head.Run.over() && !r.head.Back {
+		if e.Device.ID != "" && now < seconds(r.spec.OpenUntil) && !r.head.Run.over() && !r.head.Back {
 			r.join(e.Device)
 		}
 		return nil
@@ -180,7 +182,8 @@ func (e Seen) apply(r *Rollout, _ int64) error {
 	if ok && r.recs[i].state == Silent && r.recs[i].strikes < maxStrikes && !r.head.Run.over() {
 		r.change(i, func(d *record) {
 			d.set(over)
-			d.state, d.step = d.resting(), stepNone
+			d.step = stepNone
+			r.rest(d)
 		})
 	}
 	return nil

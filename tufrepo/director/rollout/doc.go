@@ -55,8 +55,7 @@
 // A device in Asked, Agreed, Directed, Updating or Reverting is held: see [State.Holds]. It
 // is in one rollout at a time if the caller, in the same transaction, gives [Taken] to its
 // other rollouts that have the device when a row becomes held, and [Freed] when it no longer
-// is. A unique index over the held rows makes sure of it. Devices in which another rollout
-// is not interested any more stay with this one.
+// is. A unique index over the held rows makes sure of it.
 //
 // Every attempt has an update name of its own, made from the names and the number of the
 // attempt; a device that has ended one never begins it again. What is said of an update that

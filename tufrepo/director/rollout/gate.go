@@ -59,7 +59,7 @@ func (t *turn) gates() {
 			t.add(Action{Op: OpPhase, Phase: r.spec.Phases[r.head.Phase].Name})
 			continue
 		}
-		if r.allEnded() && t.now >= r.spec.JoinUntil.seconds() {
+		if r.allEnded() && t.now >= seconds(r.spec.OpenUntil) {
 			r.stop(Finished, "")
 		}
 		break

@@ -31,6 +31,9 @@ type world struct {
 	events []Event               // reports and answers that were given
 	ends   map[string]wire.State // of updates
 	phase  int
+	// What was stored of b.
+	head Head
+	rows map[string]Row
 }
 
 func genSpec(t *rapid.T) Spec {
@@ -59,14 +62,14 @@ func genSpec(t *rapid.T) Spec {
 		}
 	}
 	if rapid.Bool().Draw(t, "join") {
-		s.JoinUntil = Time{begin.Add(48 * time.Hour)}
+		s.OpenUntil = begin.Add(48 * time.Hour)
 	}
 	return s
 }
 
 func newWorld(t *rapid.T, ask bool) *world {
 	w := &world{T: t, spec: genSpec(t), now: begin, told: map[string]Action{}, past: map[string][]string{},
-		said: map[string]bool{}, ends: map[string]wire.State{}, zones: map[string]string{}, phase: -1}
+		said: map[string]bool{}, ends: map[string]wire.State{}, zones: map[string]string{}, rows: map[string]Row{}, phase: -1}
 	if ask && w.spec.Consent != nil {
 		w.spec.Consent.Ask = true
 	}
@@ -81,7 +84,10 @@ func newWorld(t *rapid.T, ask bool) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.a, w.b = a, clone(t, a)
+	w.a = a
+	if w.b, err = New(setup(w.spec), list); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 
@@ -103,27 +109,46 @@ func (w *world) dress(d Device, i int) Device {
 // clone goes through JSON, with the rows in another order.
 func clone(t rapid.TB, r *Rollout) *Rollout {
 	t.Helper()
-	rows := slices.Collect(r.Rows())
+	return restore(t, r.setup, r.Head(), slices.Collect(r.Rows()))
+}
+
+func restore(t rapid.TB, s Setup, head Head, rows []Row) *Rollout {
+	t.Helper()
 	rand.New(rand.NewSource(int64(len(rows)))).Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-	blob, err := json.Marshal(struct {
+	type stored struct {
 		Head Head
 		Rows []Row
-	}{r.Head(), rows})
+	}
+	blob, err := json.Marshal(stored{head, rows})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back struct {
-		Head Head
-		Rows []Row
-	}
+	var back stored
 	if err := json.Unmarshal(blob, &back); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Restore(r.setup, back.Head, slices.Values(back.Rows))
+	r, err := Restore(s, back.Head, slices.Values(back.Rows))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return r
+}
+
+// store keeps what the second engine says has changed.
+func (w *world) store() {
+	head, changed, rows := w.b.Changes()
+	if changed {
+		w.head = head
+	}
+	for _, row := range rows {
+		w.rows[row.Device] = row
+	}
+}
+
+// crash makes the second engine again of what was stored.
+func (w *world) crash() {
+	w.store()
+	w.b = restore(w, w.b.setup, w.head, slices.Collect(maps.Values(w.rows)))
 }
 
 func rowsOf(r *Rollout) map[string]Row {
@@ -170,6 +195,7 @@ func (w *world) step() {
 		if rows, other := rowsOf(w.a), rowsOf(w.b); !maps.Equal(rows, other) {
 			w.Fatalf("after a restore it keeps otherwise:\n%s", difference(rows, other))
 		}
+		w.store()
 		w.judge(actions, before)
 		w.brakeHeld()
 		if !next.Equal(w.now) {
@@ -233,9 +259,24 @@ func (w *world) judge(actions []Action, before map[string]Row) {
 		w.limits(after)
 	}
 	for name, row := range after {
+		w.rightlyHeld(head.Run, row)
 		if row.State == Committed && !w.said[name] {
 			w.Fatalf("%s counts as committed and has not said so", name)
 		}
+	}
+}
+
+// rightlyHeld: a rollout that has stopped or turned keeps only who cannot turn back.
+func (w *world) rightlyHeld(run Run, row Row) {
+	if row.State.Holds() && flags(row.Flags)&busy != 0 {
+		w.Fatalf("%+v is held by two", row)
+	}
+	underway := row.State.inFlight() && row.Step >= int(stepRebooting)
+	switch {
+	case run == Paused && row.State.inFlight() && row.Step == 0,
+		run.over() && row.State.Holds() && !underway,
+		run == RollingBack && row.State.Holds() && row.State != Reverting && !underway:
+		w.Fatalf("%+v is held by a rollout that is %s", row, run)
 	}
 }
 
@@ -466,7 +507,7 @@ func TestRandomEventsKeepThePromises(t *testing.T) {
 				w.step()
 			}
 			if rapid.IntRange(0, 9).Draw(t, "restore") == 0 {
-				w.b = clone(w, w.b)
+				w.crash()
 			}
 		}
 		w.finish()

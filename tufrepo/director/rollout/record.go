@@ -89,7 +89,7 @@ type tally struct {
 func (t *tally) add(d *record, n int) {
 	t.states[d.state] += n
 	t.all += n
-	if d.is(busy) {
+	if d.is(busy) && (d.state == Waiting || d.state == Deferred) {
 		t.busy += n
 	}
 	if d.bad() {
@@ -133,7 +133,7 @@ func (r *Rollout) queueOf(d *record) queue {
 		return forZone + queue(d.zone)
 	case r.head.Back:
 		return nowhere
-	case d.state == Waiting && r.spec.asks():
+	case d.state == Waiting && r.spec.asks() && !d.is(consented):
 		return forQuestion
 	case d.state == Waiting || d.state == Agreed:
 		return forZone + queue(d.zone)

@@ -144,6 +144,6 @@ func (r *Rollout) patienceOver(d *record, now int64) {
 		d.dismiss(Declined, "")
 	default:
 		d.set(forced | consented)
-		d.state = Agreed
+		r.rest(d)
 	}
 }

@@ -35,15 +35,15 @@ type Spec struct {
 	Consent *Consent `json:"consent,omitempty"` // with Soft, and only there
 	Phases  []Phase  `json:"phases"`            // in their order
 
-	InFlight    int      `json:"in_flight,omitempty"`   // most devices directed at a time; 0: no limit
-	PerMinute   int      `json:"per_minute,omitempty"`  // most directed in any minute; 0: no limit
-	SilentAfter Duration `json:"silent_after,omitzero"` // no step for so long after a direction: silent; 24h
-	Pause       *Brake   `json:"pause,omitempty"`       // when it stops by itself; 5 percent of 20
-	RollBack    bool     `json:"roll_back,omitempty"`   // where it would stop by itself, it goes back instead
-	Windows     []Window `json:"windows,omitempty"`     // when devices may be directed; none: always
-	Zone        string   `json:"zone,omitempty"`        // of devices that have none; with Windows, and only there
-	Start       Time     `json:"start,omitzero"`        // nothing happens before
-	JoinUntil   Time     `json:"join_until,omitzero"`   // devices that appear until then take part; the rollout stays open so long
+	InFlight    int       `json:"in_flight,omitempty"`   // most devices directed at a time; 0: no limit
+	PerMinute   int       `json:"per_minute,omitempty"`  // most directed in any minute; 0: no limit
+	SilentAfter Duration  `json:"silent_after,omitzero"` // no step for so long after a direction: silent; 24h
+	Pause       *Brake    `json:"pause,omitempty"`       // when it stops by itself; 5 percent of 20
+	RollBack    bool      `json:"roll_back,omitempty"`   // where it would stop by itself, it goes back instead
+	Windows     []Window  `json:"windows,omitempty"`     // when devices may be directed; none: always
+	Zone        string    `json:"zone,omitempty"`        // of devices that have none; with Windows, and only there
+	Start       time.Time `json:"start,omitzero"`        // nothing happens before
+	OpenUntil   time.Time `json:"open_until,omitzero"`   // it stays open so long: devices that appear take part, silent ones may come back
 }
 
 // Phase is one step of the plan. Percent, Count and Groups say which devices it is for: one of
@@ -115,6 +115,7 @@ func (s Spec) filled() Spec {
 	if s.Pause == nil {
 		s.Pause = &Brake{Percent: 5, Sample: 20}
 	}
+	s.Start, s.OpenUntil = instant(seconds(s.Start)), instant(seconds(s.OpenUntil))
 	s.Phases = slices.Clone(s.Phases)
 	for i := range s.Phases {
 		if p := &s.Phases[i]; p.Success == 0 {

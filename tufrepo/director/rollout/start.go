@@ -38,7 +38,7 @@ func (t *turn) attempt(i int32) bool {
 	}
 	t.r.change(i, func(d *record) {
 		d.attempt++
-		d.clear(over | owed)
+		d.clear(over)
 		d.set(told)
 		d.step, d.reason = stepNone, ""
 		if d.first == 0 {
@@ -52,13 +52,6 @@ func (t *turn) action(op Op, i int32, kind Kind) Action {
 	d := &t.r.recs[i]
 	return Action{Op: op, Device: d.id, Update: UpdateName(t.r.setup.ID, d.id, int(d.attempt)), Kind: kind,
 		Until: instant(d.until), Phase: t.r.spec.Phases[d.phase].Name}
-}
-
-func instant(seconds int64) Time {
-	if seconds == 0 {
-		return Time{}
-	}
-	return Time{time.Unix(seconds, 0).UTC()}
 }
 
 // direct directs devices in their order, or back, as far as windows and limits allow;
@@ -149,12 +142,12 @@ func (t *turn) next() time.Time {
 	}
 	switch r.head.Run {
 	case Scheduled:
-		sooner(r.spec.Start.seconds())
+		sooner(seconds(r.spec.Start))
 	case Running, RollingBack:
 		if p := r.head.Phase; p >= 0 && r.head.Phases[p].Passed != 0 {
 			sooner(r.head.Phases[p].Passed + r.spec.Phases[p].Soak.seconds())
 		}
-		sooner(r.spec.JoinUntil.seconds())
+		sooner(seconds(r.spec.OpenUntil))
 		sooner(t.room())
 	}
 	if next == math.MaxInt64 {

@@ -1,5 +1,7 @@
 package rollout
 
+import "time"
+
 // Status is how a rollout stands, for people.
 type Status struct {
 	Run      Run           `json:"run"`
@@ -19,7 +21,7 @@ type PhaseStatus struct {
 	Size   int           `json:"size"`             // devices of which success is expected
 	Good   int           `json:"good"`             // Committed, Staged or Already
 	Need   int           `json:"need"`             // of Good, to pass
-	Passed Time          `json:"passed,omitzero"`  // when it had them
+	Passed time.Time     `json:"passed,omitzero"`  // when it had them
 	// Waits for an approval that has not been given.
 	Approval bool `json:"approval,omitempty"`
 }

@@ -17,10 +17,10 @@ type Action struct {
 	Kind   Kind   `json:"kind,omitempty"` // of OpAsk, OpDirect, OpRollBack
 	// Until is the end of the device's window; a direction should not be begun later.
 	// Zero without windows.
-	Until  Time   `json:"until,omitzero"`
-	Phase  string `json:"phase,omitempty"`  // of the device; of OpPhase
-	Run    Run    `json:"run,omitempty"`    // of OpRun
-	Reason string `json:"reason,omitempty"` // of OpRun, for people
+	Until  time.Time `json:"until,omitzero"`
+	Phase  string    `json:"phase,omitempty"`  // of the device; of OpPhase
+	Run    Run       `json:"run,omitempty"`    // of OpRun
+	Reason string    `json:"reason,omitempty"` // of OpRun, for people
 }
 
 // Op is what an action is.
@@ -49,7 +49,7 @@ type turn struct {
 // second in now are cut off; now may go back, which undoes nothing.
 func (r *Rollout) Step(now time.Time) ([]Action, time.Time) {
 	t := &turn{r: r, now: now.Unix()}
-	if r.head.Run == Scheduled && t.now >= r.spec.Start.seconds() {
+	if r.head.Run == Scheduled && t.now >= seconds(r.spec.Start) {
 		r.stop(Running, "")
 	}
 	done := t.expire()
@@ -80,7 +80,7 @@ func (t *turn) expire() bool {
 		t.r.change(t.r.timers.items[0].who, func(d *record) {
 			switch {
 			case d.timer == 0 || d.timer > t.now:
-				d.requeue(false) // its window is over
+				t.r.requeue(d, false) // its window is over
 			case d.state == Asked || d.state == Deferred:
 				t.r.patienceOver(d, t.now)
 			default:
@@ -106,12 +106,12 @@ func (r *Rollout) letGo() {
 		switch {
 		case r.head.Run == Paused:
 			if d.state.inFlight() && d.step == stepNone {
-				r.change(i, func(d *record) { d.requeue(true) })
+				r.change(i, func(d *record) { r.requeue(d, true) })
 			}
 		case d.step < stepRebooting && !(r.head.Run == RollingBack && d.is(back)):
 			r.change(i, func(d *record) {
 				d.clear(consented)
-				d.requeue(true)
+				r.requeue(d, true)
 			})
 		}
 	}
@@ -131,15 +131,13 @@ func (t *turn) withdraw() bool {
 	r, left := t.r, t.r.owed
 	r.owed = nil
 	for _, e := range r.sorted(left) {
-		d := &r.recs[e.who]
-		switch {
-		case !d.is(owed): // it has got something new instead
-		case t.full():
+		if t.full() {
 			r.owed = append(r.owed, e.who)
-		default:
-			r.change(e.who, func(d *record) { d.clear(owed | told) })
-			t.add(Action{Op: OpWithdraw, Device: d.id, Update: UpdateName(r.setup.ID, d.id, int(d.attempt))})
+			continue
 		}
+		r.change(e.who, func(d *record) { d.clear(owed | told) })
+		d := &r.recs[e.who]
+		t.add(Action{Op: OpWithdraw, Device: d.id, Update: UpdateName(r.setup.ID, d.id, int(d.attempt))})
 	}
 	return len(r.owed) == 0
 }

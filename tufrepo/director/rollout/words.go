@@ -22,28 +22,20 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Time is a moment, RFC 3339. Fractions of a second are cut off.
-type Time struct{ time.Time }
-
-func (t Time) MarshalText() ([]byte, error) {
-	return []byte(t.UTC().Truncate(time.Second).Format(time.RFC3339)), nil
-}
-
-func (t *Time) UnmarshalText(b []byte) error {
-	v, err := time.Parse(time.RFC3339, string(b))
-	if err != nil || v.UTC().Year() < 2000 || v.UTC().Year() > 9998 {
-		return fmt.Errorf("%.40q is not a time like \"2026-12-01T20:00:00Z\"", b)
-	}
-	t.Time = v.UTC().Truncate(time.Second)
-	return nil
-}
-
 // seconds since 1970, 0 for the zero time.
-func (t Time) seconds() int64 {
+func seconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.Unix()
+}
+
+// instant is the inverse of seconds.
+func instant(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
 }
 
 // Clock is a time of day in minutes, 0 to 1440; "00:00" to "24:00".
