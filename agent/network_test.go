@@ -38,8 +38,8 @@ func TestSuperseded(t *testing.T) {
 					if second.Load() == nil {
 						id := site.Direct(u.id, other, nil)
 						second.Store(&id)
-						time.Sleep(50 * time.Millisecond) // a slow slot: the poll finds the new direction meanwhile
 					}
+					time.Sleep(30 * time.Millisecond) // a slow slot: the poll finds the new direction meanwhile
 				}
 			}
 			end := u.untilEnd(first)
