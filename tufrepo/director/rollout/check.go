@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -180,6 +179,6 @@ func between[N int | Duration](what string, n, least, most N) error {
 }
 
 func goodName(s string) bool {
-	ok, _ := regexp.MatchString(`^[a-z0-9][a-z0-9._-]{0,63}$`, s)
-	return ok
+	const first = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return s != "" && len(s) <= 64 && strings.Contains(first, s[:1]) && strings.Trim(s, first+"._-") == ""
 }

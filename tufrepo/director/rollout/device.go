@@ -13,6 +13,7 @@ const (
 func (d *record) end(s State, reason string) {
 	d.state, d.reason, d.timer, d.until = s, reason, 0, 0
 	d.set(over)
+	d.clear(fresh)
 	if s.good() {
 		d.clear(struck)
 	}

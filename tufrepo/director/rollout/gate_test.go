@@ -261,6 +261,18 @@ func TestRollBackOfAFinishedRollout(t *testing.T) {
 	d.wantRun(RolledBack)
 }
 
+// A device that commits by itself while it is asked has not had that attempt's direction:
+// the way back is an attempt of its own.
+func TestRollBackOfWhoWasOnlyAsked(t *testing.T) {
+	d := newDesk(t, consentPlan(t, true, Force), devices(1))
+	d.step(0)
+	d.report(deviceID(0), wire.Committed)
+	d.apply(RollBack{})
+	if got := d.step(0); count(got, OpRollBack) != 1 || d.told[deviceID(0)].Update != UpdateName("ro-1", deviceID(0), 2) {
+		t.Fatal(got)
+	}
+}
+
 func TestRollBackNeedsLeave(t *testing.T) {
 	s := setup(plan(t, `{"schema": 1, "phases": [{"name": "all", "percent": 100}]}`))
 	s.Fallback = nil
