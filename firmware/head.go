@@ -2,6 +2,7 @@ package firmware
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -230,9 +231,19 @@ func newHead(frameSize int, imageLength int64) *Head {
 	return &Head{
 		frameSize:   frameSize,
 		imageLength: imageLength,
-		zeroFull:    sync.OnceValue(func() Digest { return Sum(make([]byte, frameSize)) }),
-		zeroTail:    sync.OnceValue(func() Digest { return Sum(make([]byte, imageLength%int64(frameSize))) }),
+		zeroFull:    sync.OnceValue(func() Digest { return sumZeros(frameSize) }),
+		zeroTail:    sync.OnceValue(func() Digest { return sumZeros(int(imageLength % int64(frameSize))) }),
 	}
+}
+
+// sumZeros is the digest of n zeros, without the memory for them.
+func sumZeros(n int) Digest {
+	sum, zeros := sha256.New(), make([]byte, min(n, MinFrameSize))
+	for ; n > 0; n -= len(zeros) {
+		zeros = zeros[:min(n, len(zeros))]
+		sum.Write(zeros)
+	}
+	return Digest(sum.Sum(nil))
 }
 
 func validFrameSize(n int) bool {
