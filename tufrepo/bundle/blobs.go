@@ -90,39 +90,53 @@ func CopyBlob(w io.Writer, r io.Reader, blob firmware.Blob) error {
 	return nil
 }
 
-// checkHead reads the head of the artifact, by which a device plans its
-// download, and compares it with the manifest.
-func (c *checker) checkHead(product string, m *firmware.Manifest) error {
-	name := BlobName(m.Artifact.SHA256)
-	if !c.planned(name) {
-		return nil
+// checkHeads reads the heads of the artifact and of the patches, by which a device plans its download, and compares them
+// with the manifest.
+func (c *checker) checkHeads(product string, m *firmware.Manifest) {
+	c.checkHead(product, m.Artifact, func(raw []byte) error { return artifactFault(raw, m) })
+	for _, p := range m.Patches {
+		c.checkHead(product, p.Framed, func(raw []byte) error { return patchFault(raw, m, p) })
 	}
-	fsys := c.base.fsys
-	if _, ok := c.blobs[m.Artifact.SHA256]; ok {
-		fsys = c.fsys
-	}
-	if err := headFault(fsys, name, m); err != nil {
-		c.refuse(product, name, err)
-	}
-	return nil
 }
 
-func headFault(fsys fs.FS, name string, m *firmware.Manifest) error {
-	if m.Artifact.Head.Length > firmware.MaxHead {
-		return fmt.Errorf("the artifact's head has %d bytes, more than %d", m.Artifact.Head.Length, int64(firmware.MaxHead))
+func (c *checker) checkHead(product string, file firmware.Framed, fault func(head []byte) error) {
+	name := BlobName(file.SHA256)
+	if !c.planned(name) {
+		return
+	}
+	fsys := c.base.fsys
+	if _, ok := c.blobs[file.SHA256]; ok {
+		fsys = c.fsys
+	}
+	raw, err := readHead(fsys, name, file.Head)
+	if err == nil {
+		err = fault(raw)
+	}
+	if err != nil {
+		c.refuse(product, name, err)
+	}
+}
+
+func readHead(fsys fs.FS, name string, head firmware.Blob) ([]byte, error) {
+	if head.Length > firmware.MaxHead {
+		return nil, fmt.Errorf("the head has %d bytes, more than %d", head.Length, int64(firmware.MaxHead))
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
-		return fmt.Errorf("reading the artifact: %w", err)
+		return nil, fmt.Errorf("reading the head: %w", err)
 	}
 	defer f.Close()
-	raw := make([]byte, m.Artifact.Head.Length)
+	raw := make([]byte, head.Length)
 	if _, err := io.ReadFull(f, raw); err != nil {
-		return fmt.Errorf("reading the artifact's head: %w", err)
+		return nil, fmt.Errorf("reading the head: %w", err)
 	}
-	if firmware.Sum(raw) != m.Artifact.Head.SHA256 {
-		return errors.New("the artifact's head is not what its manifest says")
+	if firmware.Sum(raw) != head.SHA256 {
+		return nil, errors.New("the head is not what its manifest says")
 	}
+	return raw, nil
+}
+
+func artifactFault(raw []byte, m *firmware.Manifest) error {
 	head, err := firmware.ParseHead(raw)
 	if err != nil {
 		return fmt.Errorf("the artifact's head: %w", err)
@@ -130,6 +144,25 @@ func headFault(fsys fs.FS, name string, m *firmware.Manifest) error {
 	if head.ImageLength() != m.Image.Length || head.ArtifactLength() != m.Artifact.Length {
 		return fmt.Errorf("the artifact's head is for an image of %d bytes in an artifact of %d, its manifest says %d in %d",
 			head.ImageLength(), head.ArtifactLength(), m.Image.Length, m.Artifact.Length)
+	}
+	return nil
+}
+
+func patchFault(raw []byte, m *firmware.Manifest, p firmware.Patch) error {
+	head, err := firmware.ParsePatchHead(raw)
+	if err != nil {
+		return fmt.Errorf("the patch's head: %w", err)
+	}
+	if head.From() != p.From {
+		return fmt.Errorf("the patch's head is for a base of %d bytes with SHA-256 %v, its manifest says %d with %v",
+			head.From().Length, head.From().SHA256, p.From.Length, p.From.SHA256)
+	}
+	if head.ImageLength() != m.Image.Length || head.ArtifactLength() != p.Length {
+		return fmt.Errorf("the patch's head is for an image of %d bytes in a patch of %d, its manifest says %d in %d",
+			head.ImageLength(), head.ArtifactLength(), m.Image.Length, p.Length)
+	}
+	if p.Length >= m.Artifact.Length {
+		return fmt.Errorf("the patch has %d bytes, and the whole artifact only %d", p.Length, m.Artifact.Length)
 	}
 	return nil
 }

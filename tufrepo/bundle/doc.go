@@ -22,14 +22,16 @@
 // that the bundle is for (a Base): roots by the old and the new keys, one
 // version at a time; thresholds of distinct keys; one delegation per product,
 // for exactly that product's paths; manifests by length, hash, path and
-// product; counters that only grow; blobs by length and hash, and the head of
-// every artifact. Go-tuf's own verification always has the last word; what
-// this package adds is stricter.
+// product; counters that only grow; blobs by length and hash; the head of every
+// artifact and patch, and that a patch is smaller than the artifact. Go-tuf's
+// own verification always has the last word; what this package adds is
+// stricter.
 //
 // Metadata is read with limits, then by strictjson, then by go-tuf behind a
 // recover, then printed again: bytes that go-tuf would read but not sign for
 // (it forgets unknown members in places) are refused.
 //
-// Not promised: that an image is any good, or that the artifact unpacks to it;
-// Check compares the artifact's bytes with the manifest and does not decode it.
+// Not promised: that an image is any good, that the artifact unpacks to it and
+// the patches make it, or that any device has their bases; Check compares the
+// bytes of both with the manifest and does not decode them.
 package bundle

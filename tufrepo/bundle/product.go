@@ -128,7 +128,8 @@ func (c *checker) checkRelease(product string, e Entry) error {
 			return err
 		}
 	}
-	return c.checkHead(product, m)
+	c.checkHeads(product, m)
+	return nil
 }
 
 // markKnown passes over releases that are published already, so that one bundle

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -223,6 +224,24 @@ func encode(t testing.TB, image []byte) artifact {
 	a := artifact{encoded, out.Bytes()}
 	artifacts.Store(firmware.Sum(image), a)
 	return a
+}
+
+// PutPatch makes a patch from another image to that of a release, puts it into a bundle's blobs and enters it in the
+// release's manifest, not yet put anywhere.
+func PutPatch(t testing.TB, dir string, m *firmware.Manifest, base, image []byte) {
+	t.Helper()
+	spool, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spool.Close()
+	var out bytes.Buffer
+	c, err := delta.Create(context.Background(), &out, base, image, spool, delta.Options{FrameSize: 64 << 10, Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	Put(t, dir, bundle.BlobName(c.Patch.SHA256), out.Bytes())
+	m.Patches = append(m.Patches, c.Patch)
 }
 
 // PutManifest prints a manifest into a bundle.
