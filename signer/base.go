@@ -10,6 +10,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
@@ -20,6 +21,12 @@ const baseDir = bundle.BaseDir
 // Base is the published state that drafts follow, verified.
 type Base struct {
 	*bundle.Base
+	dir string // the folder that it was read from
+}
+
+// blob is where the repository has a blob, if it has it.
+func (b *Base) blob(d firmware.Digest) string {
+	return filepath.Join(b.dir, filepath.FromSlash(bundle.BlobName(d)))
 }
 
 // ReadBase reads a repository, or a copy of its metadata folder. root is the root file that the caller trusts; ""
@@ -39,7 +46,31 @@ func ReadBase(dir, root string) (*Base, error) {
 	if err != nil {
 		return nil, refuse("repository %s: %w", dir, err)
 	}
-	return &Base{b}, nil
+	return &Base{b, dir}, nil
+}
+
+// findManifest is the first published release, by product and counter, that has something; nil if none has. Releases whose
+// manifest is not in the folder are passed over.
+func (b *Base) findManifest(has func(*firmware.Manifest) bool) (path string, m *firmware.Manifest, err error) {
+	for _, product := range b.Products() {
+		entries, err := bundle.Releases(product, b.Role(product))
+		if err != nil {
+			return "", nil, refusal{err}
+		}
+		for _, e := range entries {
+			m, err := b.Manifest(e.Path)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return "", nil, refusal{err}
+			}
+			if has(m) {
+				return e.Path, m, nil
+			}
+		}
+	}
+	return "", nil, nil
 }
 
 // ready refuses a repository that nothing can be built upon yet, and a clock that is behind it.
@@ -57,7 +88,7 @@ func baseOf(dir, repo, root string) (*Base, error) {
 	}
 	own := filepath.Join(dir, baseDir)
 	if _, err := os.Stat(own); errors.Is(err, fs.ErrNotExist) {
-		return &Base{&bundle.Base{}}, nil
+		return &Base{Base: &bundle.Base{}}, nil
 	}
 	return ReadBase(own, root)
 }

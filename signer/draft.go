@@ -21,6 +21,7 @@ import (
 type Draft struct {
 	*View
 	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
 }
 
 // drafts are the metadata files of a bundle to be.
@@ -88,7 +89,7 @@ func readDraft(dir string, warnings []string) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Draft{v, warnings}, nil
+	return &Draft{View: v, Warnings: warnings}, nil
 }
 
 // redraft changes the targets file of a bundle that is not published yet: in place, or as a copy in o.Out.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
 
@@ -32,6 +33,13 @@ func FuzzInspect(f *testing.F) {
 	f.Add([]byte(`{"signed":{"_type":"targets","x-fairlead-direction":{"device":"\u001b"},"targets":{}},"signatures":[]}`))
 	f.Add([]byte(`{"schema":1,"product":"cam"}`))
 	f.Add([]byte("\x89FLA\r\n\x1a\n\x01\x01\x01\x14\xff\xff\xff\xff"))
+	f.Add([]byte("\x89FLP\r\n\x1a\n\x01\x01\x01\x15\xff\xff\xff\xff"))
+	head, err := firmware.NewPatchHead(firmware.Blob{Length: 9}, firmware.MinFrameSize, 100_000,
+		[]firmware.Frame{{Kind: firmware.FrameZero}, {Kind: firmware.FrameDelta, Stored: 3}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append(head.Encode(), "abc"...))
 	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----\n"))
 	f.Add([]byte("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n"))
 	path := filepath.Join(f.TempDir(), "file")

@@ -32,6 +32,7 @@ const (
 	KindTimestamp  Kind = "timestamp metadata"
 	KindManifest   Kind = "release manifest"
 	KindArtifact   Kind = "artifact"
+	KindPatch      Kind = "patch"
 	KindDirection  Kind = "direction"
 	KindBundle     Kind = "bundle"
 	KindRepository Kind = "repository"
@@ -41,7 +42,7 @@ const (
 type Inspection struct {
 	Path    string `json:"path"`
 	Kind    Kind   `json:"kind"`
-	Content any    `json:"content"` // by kind: KeyInfo, MetadataInfo, *firmware.Manifest, ArtifactInfo, DirectionInfo or *View
+	Content any    `json:"content"` // by kind: KeyInfo, MetadataInfo, *firmware.Manifest, ArtifactInfo, PatchInfo, DirectionInfo or *View
 
 	text // the content for people
 }
@@ -73,6 +74,8 @@ func Recognise(path string) (Kind, error) {
 	switch text := bytes.TrimLeft(head, " \t\r\n"); {
 	case bytes.HasPrefix(head, []byte("\x89FLA\r\n\x1a\n")):
 		return KindArtifact, nil
+	case bytes.HasPrefix(head, []byte("\x89FLP\r\n\x1a\n")):
+		return KindPatch, nil
 	case bytes.HasPrefix(text, []byte("-----BEGIN PUBLIC KEY-----")):
 		return KindPublicKey, nil
 	case bytes.HasPrefix(text, []byte("-----BEGIN ")) && bytes.Contains(text, []byte("PRIVATE KEY-----")):
@@ -80,7 +83,7 @@ func Recognise(path string) (Kind, error) {
 	case bytes.HasPrefix(text, []byte("{")):
 		return recogniseJSON(path)
 	}
-	return "", refuse("%s is not a key, metadata, manifest, artifact or direction of this toolchain", path)
+	return "", refuse("%s is not a key, metadata, manifest, artifact, patch or direction of this toolchain", path)
 }
 
 func recogniseFolder(dir string) (Kind, error) {
@@ -159,6 +162,8 @@ func Inspect(path string, now time.Time) (*Inspection, error) {
 		err = in.key()
 	case KindArtifact:
 		err = in.artifact()
+	case KindPatch:
+		err = in.patch()
 	case KindBundle, KindRepository:
 		err = in.folder(now)
 	default:
@@ -220,9 +225,6 @@ func (in *Inspection) manifest(data []byte) error {
 		in.say("%s", strings.TrimSpace(line))
 	}
 	in.say("artifact head: %s", bytesWords(m.Artifact.Head.Length))
-	for _, p := range m.Patches {
-		in.say("patch from image %s: %s", p.From.SHA256, bytesWords(p.Length))
-	}
 	for _, a := range m.Attestations {
 		in.say("attestation %s: %s, SHA-256 %s", a.Type, bytesWords(a.Length), a.SHA256)
 	}

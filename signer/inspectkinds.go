@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"io"
 	"os"
 	"time"
 
@@ -51,12 +52,21 @@ func (in *Inspection) artifact() error {
 
 // openArtifact reads the head, and compares the file's length with it.
 func openArtifact(path string) (*firmware.Head, error) {
+	return openHead(path, firmware.ReadHead)
+}
+
+// openPatch is openArtifact for a patch.
+func openPatch(path string) (*firmware.Head, error) {
+	return openHead(path, firmware.ReadPatchHead)
+}
+
+func openHead(path string, read func(io.Reader) (*firmware.Head, error)) (*firmware.Head, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	head, err := firmware.ReadHead(f)
+	head, err := read(f)
 	if err != nil {
 		return nil, refuse("%s: %w", path, err)
 	}

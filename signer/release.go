@@ -38,10 +38,23 @@ type ReleaseOptions struct {
 	Lifetime time.Duration
 	Now      time.Time
 	Keys     []keyfile.Signer // sign at once
-	Progress func(done, total int64)
+	// PatchFrom and Patches say from what earlier releases devices are to have patches: from those named, or the release
+	// is refused; and from so many of the newest others, as far as the repository has their artifacts.
+	PatchFrom []PatchFrom
+	Patches   int
+	// Progress, if set, is called with what is being done, in words, and how far that has come in bytes.
+	Progress func(what string, done, total int64)
 }
 
-// NewRelease makes a bundle: the image as an artifact, its manifest, and the product's file with the release in it.
+func (o ReleaseOptions) progress(what string) func(done, total int64) {
+	if o.Progress == nil {
+		return nil
+	}
+	return func(done, total int64) { o.Progress(what, done, total) }
+}
+
+// NewRelease makes a bundle: the image as an artifact, patches to it, its manifest, and the product's file with the
+// release in it. A patch that is not smaller than the artifact is left out.
 func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 	if err := o.Base.ready(o.Now); err != nil {
 		return nil, err
@@ -54,21 +67,36 @@ func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	warnings := o.Base.warnings(o.Now, o.Product)
+	entries, err := bundle.Releases(o.Product, role)
+	if err != nil {
+		return nil, refuse("the published %s: %w", o.Product, err)
+	}
+	patches := &patcher{ReleaseOptions: o, warnings: o.Base.warnings(o.Now, o.Product)}
+	if err := patches.choose(ctx, entries); err != nil {
+		return nil, err
+	}
 	err = stage(ctx, o.Out, func(dir string) error {
 		if err := o.encode(ctx, dir, manifest); err != nil {
+			return err
+		}
+		if err := patches.make(ctx, dir, manifest); err != nil {
 			return err
 		}
 		if err := o.list(dir, role, manifest); err != nil {
 			return err
 		}
-		warnings = append(warnings, o.prune(role)...)
+		patches.warnings = append(patches.warnings, o.prune(role)...)
 		return o.write(dir, role)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return readDraft(o.Out, warnings)
+	draft, err := readDraft(o.Out, patches.warnings)
+	if err != nil {
+		return nil, err
+	}
+	draft.Notes = patches.notes
+	return draft, nil
 }
 
 // role is the draft of the product's file, without the release yet.
@@ -149,7 +177,7 @@ func (o ReleaseOptions) encode(ctx context.Context, dir string, m *firmware.Mani
 		return err
 	}
 	made := filepath.Join(blobs, "new")
-	e, err := firmware.EncodeFile(ctx, o.Image, made, firmware.EncodeOptions{Progress: o.Progress})
+	e, err := firmware.EncodeFile(ctx, o.Image, made, firmware.EncodeOptions{Progress: o.progress("building the artifact")})
 	if err != nil {
 		return fmt.Errorf("building the artifact: %w", err)
 	}

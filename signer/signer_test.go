@@ -154,7 +154,7 @@ func TestImageThatChangesWhileItIsRead(t *testing.T) {
 	w := newWorld(t, "alice", "bob", "carol", "dora")
 	o := w.releaseOptions(w.publish(start), start)
 	o.Image = w.image("big", 3<<20)
-	o.Progress = func(done, _ int64) {
+	o.Progress = func(string, int64, int64) {
 		f := must(os.OpenFile(o.Image, os.O_WRONLY|os.O_APPEND, 0))(t)
 		must(f.WriteString("late"))(t)
 		check(t, f.Close())
@@ -171,7 +171,7 @@ func TestInterruptedReleaseLeavesNothing(t *testing.T) {
 	o := w.releaseOptions(w.publish(start), start)
 	ctx, cancel := context.WithCancel(t.Context())
 	o.Image = w.image("big", 3<<20)
-	o.Progress = func(_, _ int64) { cancel() }
+	o.Progress = func(string, int64, int64) { cancel() }
 	if _, err := NewRelease(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want that of the context", err)
 	}

@@ -19,10 +19,11 @@ var ErrAnchor = errors.New("name what you trust: --repo REPOSITORY or --root ROO
 // VerifyOptions say what is verified, and by what.
 type VerifyOptions struct {
 	Path     string
-	Repo     string // repository, or a copy of its metadata folder
-	Root     string // trusted root file
+	Repo     string   // repository, or a copy of its metadata folder
+	Root     string   // trusted root file
+	From     []string // image files or block devices, the bases of patches
 	Now      time.Time
-	Progress func(done, total int64) // for artifacts
+	Progress func(done, total int64) // for artifacts and patches
 }
 
 // Verdict is what Verify found in order.
@@ -40,7 +41,7 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{VerifyOptions: o, Verdict: &Verdict{Path: o.Path, Kind: kind}}
+	v := &verifier{VerifyOptions: o, Verdict: &Verdict{Path: o.Path, Kind: kind}, images: map[string]firmware.Blob{}}
 	if o.Repo != "" && kind != KindBundle {
 		if v.base, err = ReadBase(o.Repo, o.Root); err != nil {
 			return nil, err
@@ -55,7 +56,8 @@ func Verify(ctx context.Context, o VerifyOptions) (*Verdict, error) {
 type verifier struct {
 	VerifyOptions
 	*Verdict
-	base *Base // nil without Repo
+	base   *Base                    // nil without Repo
+	images map[string]firmware.Blob // what the files of From turned out to be
 }
 
 func (v *verifier) byKind(ctx context.Context) error {
@@ -68,6 +70,8 @@ func (v *verifier) byKind(ctx context.Context) error {
 		return v.repository()
 	case KindArtifact:
 		return v.artifact(ctx)
+	case KindPatch:
+		return v.patch(ctx)
 	}
 	data, err := readFile(v.VerifyOptions.Path, bundle.MaxTargets)
 	if err != nil {

@@ -9,12 +9,11 @@ import (
 	"os"
 
 	"github.com/fairlead/fairlead/firmware"
-	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
 
 // artifact decodes the whole file, and finds the release that pins it.
 func (v *verifier) artifact(ctx context.Context) error {
-	got, err := readArtifact(ctx, v.VerifyOptions.Path, v.Progress)
+	got, err := readArtifact(ctx, v.VerifyOptions.Path, io.Discard, v.Progress)
 	if err != nil {
 		return err
 	}
@@ -23,34 +22,28 @@ func (v *verifier) artifact(ctx context.Context) error {
 		v.cannot("who made it: name a repository with --repo")
 		return nil
 	}
-	for _, product := range v.base.Products() {
-		entries, err := bundle.Releases(product, v.base.Role(product))
-		if err != nil {
-			return refusal{err}
-		}
-		for _, e := range entries {
-			m, err := v.base.Manifest(e.Path)
-			if errors.Is(err, os.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return refusal{err}
-			}
-			if m.Artifact.Blob == got.file && m.Image == got.image {
-				v.prove("it is the artifact of %s", e.Path)
-				return nil
-			}
-		}
+	return v.pinned("artifact", func(m *firmware.Manifest) bool { return m.Artifact.Blob == got.file && m.Image == got.image })
+}
+
+// pinned finds the release of the repository that has a file.
+func (v *verifier) pinned(what string, has func(*firmware.Manifest) bool) error {
+	path, m, err := v.base.findManifest(has)
+	if err != nil {
+		return err
 	}
-	return refuse("no release of the repository has this artifact")
+	if m == nil {
+		return refuse("no release of the repository has this %s", what)
+	}
+	v.prove("it is the %s of %s", what, path)
+	return nil
 }
 
 type artifactSums struct {
 	file, image firmware.Blob
 }
 
-// readArtifact reads an artifact as a device does, frame by frame, and throws the image away.
-func readArtifact(ctx context.Context, path string, progress func(done, total int64)) (artifactSums, error) {
+// readArtifact reads an artifact as a device does, frame by frame, and writes its image to w.
+func readArtifact(ctx context.Context, path string, w io.Writer, progress func(done, total int64)) (artifactSums, error) {
 	head, err := openArtifact(path)
 	if err != nil {
 		return artifactSums{}, err
@@ -60,8 +53,13 @@ func readArtifact(ctx context.Context, path string, progress func(done, total in
 		return artifactSums{}, err
 	}
 	defer f.Close()
+	d, err := firmware.NewDecoder(head.FrameSize())
+	if err != nil {
+		return artifactSums{}, err
+	}
+	defer d.Close()
 	file, image := sha256.New(), sha256.New()
-	if err := unpack(ctx, head, io.TeeReader(f, file), image, progress); err != nil {
+	if err := unpack(ctx, head, io.TeeReader(f, file), io.MultiWriter(image, w), d.Decode, progress); err != nil {
 		return artifactSums{}, refuseCorrupt(path, err)
 	}
 	return artifactSums{
@@ -77,13 +75,9 @@ func refuseCorrupt(path string, err error) error {
 	return fmt.Errorf("reading %s: %w", path, err)
 }
 
-// unpack writes to image what the artifact in r, read from its start, unpacks to.
-func unpack(ctx context.Context, head *firmware.Head, r io.Reader, image io.Writer, progress func(done, total int64)) error {
-	d, err := firmware.NewDecoder(head.FrameSize())
-	if err != nil {
-		return err
-	}
-	defer d.Close()
+// unpack writes to image what the artifact or patch in r, read from its start, unpacks to.
+func unpack(ctx context.Context, head *firmware.Head, r io.Reader, image io.Writer,
+	decode func(dst []byte, f firmware.Frame, stored []byte) ([]byte, error), progress func(done, total int64)) error {
 	if _, err := io.CopyN(io.Discard, r, head.HeadLength()); err != nil {
 		return err
 	}
@@ -93,7 +87,8 @@ func unpack(ctx context.Context, head *firmware.Head, r io.Reader, image io.Writ
 		if _, err := io.ReadFull(r, stored[:frame.Stored]); err != nil {
 			return err
 		}
-		if out, err = d.Decode(out, frame, stored[:frame.Stored]); err != nil {
+		var err error
+		if out, err = decode(out, frame, stored[:frame.Stored]); err != nil {
 			return err
 		}
 		if _, err := image.Write(out); err != nil {

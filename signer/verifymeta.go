@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"time"
@@ -179,14 +180,8 @@ func (v *verifier) bundle(ctx context.Context) error {
 	if checked != nil && !errors.Is(checked, ErrUnsigned) {
 		return checked
 	}
-	b, err := bundle.Open(dir)
-	if err != nil {
+	if err := v.blobs(ctx, dir); err != nil {
 		return err
-	}
-	for _, path := range b.Manifests() {
-		if err := v.unpacks(ctx, dir, path, b.Manifest(path)); err != nil {
-			return err
-		}
 	}
 	if checked != nil {
 		return checked
@@ -198,14 +193,36 @@ func (v *verifier) bundle(ctx context.Context) error {
 	return nil
 }
 
-// unpacks compares what the artifact of a manifest unpacks to with the image that the manifest names.
-func (v *verifier) unpacks(ctx context.Context, dir, path string, data []byte) error {
-	m, err := firmware.ParseManifest(data)
+// blobs decodes artifacts and patches of a bundle.
+func (v *verifier) blobs(ctx context.Context, dir string) (err error) {
+	b, err := bundle.Open(dir)
 	if err != nil {
-		return refuse("targets/%s: %w", path, err)
+		return err
 	}
+	if v.Repo != "" {
+		if v.base, err = ReadBase(v.Repo, v.Root); err != nil {
+			return err
+		}
+	}
+	for _, path := range b.Manifests() {
+		m, err := firmware.ParseManifest(b.Manifest(path))
+		if err != nil {
+			return refuse("targets/%s: %w", path, err)
+		}
+		if err := v.unpacks(ctx, dir, path, m); err != nil {
+			return err
+		}
+		if err := v.patches(ctx, path, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpacks compares what the artifact of a manifest unpacks to with the image that the manifest names.
+func (v *verifier) unpacks(ctx context.Context, dir, path string, m *firmware.Manifest) error {
 	name := filepath.Join(dir, bundle.BlobName(m.Artifact.SHA256))
-	got, err := readArtifact(ctx, name, v.Progress)
+	got, err := readArtifact(ctx, name, io.Discard, v.Progress)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the repository has it
 	}

@@ -82,7 +82,7 @@ func ReadRepositoryView(dir, root string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{dir: dir, base: &Base{&bundle.Base{}}}
+	f := &folder{dir: dir, base: &Base{Base: &bundle.Base{}}}
 	if r := base.Root(); r != nil {
 		doc := base.Roots()[len(base.Roots())-1]
 		f.files = append(f.files, &metaFile{name: doc.Name, role: metadata.ROOT, version: doc.Version, root: r})

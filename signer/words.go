@@ -93,6 +93,9 @@ func manifestWords(m *firmware.Manifest) []string {
 		fmt.Sprintf("  image: %s, SHA-256 %s", bytesWords(m.Image.Length), m.Image.SHA256),
 		fmt.Sprintf("  artifact: %s, SHA-256 %s", bytesWords(m.Artifact.Length), m.Artifact.SHA256),
 	}
+	for _, p := range m.Patches {
+		out = append(out, fmt.Sprintf("  patch from image %s: %s", p.From.SHA256, bytesWords(p.Length)))
+	}
 	if m.MinAgent != "" {
 		out = append(out, "  wants an agent of version "+m.MinAgent+" or later")
 	}

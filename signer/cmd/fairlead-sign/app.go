@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/signer"
 	"github.com/fairlead/fairlead/tufrepo/cmdline"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
@@ -53,7 +54,7 @@ func exitCode(err error) int {
 	case errors.Is(err, keyfile.ErrPassphrase):
 		return exitPassphrase
 	case errors.Is(err, signer.ErrRefused), errors.Is(err, keyfile.ErrPermissions),
-		errors.Is(err, firmware.ErrCorrupt), errors.Is(err, firmware.ErrFormat):
+		errors.Is(err, firmware.ErrCorrupt), errors.Is(err, firmware.ErrFormat), errors.Is(err, delta.ErrBase):
 		return exitRefused
 	case errors.Is(err, signer.ErrUnsigned):
 		return exitUnsigned
@@ -80,7 +81,7 @@ Exit codes: 0 done, 1 failure, 2 usage, 3 wrong passphrase, 4 signatures are sti
 missing (verify), 5 refused.`,
 		Commands: []*cli.Command{
 			keyCommand(), rootCommand(), productCommand(), releaseCommand(), renewCommand(), signCommand(), mergeCommand(),
-			statusCommand(), inspectCommand(), verifyCommand(), artifactCommand(),
+			statusCommand(), inspectCommand(), verifyCommand(), artifactCommand(), deltaCommand(),
 		},
 		Action:                    unknownCommand,
 		OnUsageError:              onUsageError,
@@ -179,6 +180,9 @@ func show(c *cli.Context, v any, text func(io.Writer) error) error {
 func showDraft(c *cli.Context, d *signer.Draft) error {
 	for _, w := range d.Warnings {
 		fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", w)
+	}
+	for _, n := range d.Notes {
+		fmt.Fprintf(c.App.ErrWriter, "note: %s\n", n)
 	}
 	return show(c, d, func(w io.Writer) error { return d.WriteText(w, time.Now()) })
 }

@@ -13,8 +13,8 @@ import (
 
 func inspectCommand() *cli.Command {
 	return command("inspect", "show what a file or folder says, whatever it is", "FILE",
-		`It knows keys, metadata, manifests, artifacts, directions, bundles and repositories by
-their content. It verifies nothing and never shows a secret.
+		`It knows keys, metadata, manifests, artifacts, patches, directions, bundles and
+repositories by their content. It verifies nothing and never shows a secret.
 
   fairlead-sign inspect cam-1.1.0
   fairlead-sign inspect --json rootfs.fla`,
@@ -35,12 +35,17 @@ their content. It verifies nothing and never shows a secret.
 func verifyCommand() *cli.Command {
 	return command("verify", "verify a file or folder, whatever it is", "FILE",
 		`Exit codes: 0 in order, 4 only signatures are missing, 5 refused.
+Artifacts are unpacked, and patches applied where their old image is at hand: given with
+--from, or as an artifact in the repository, which is unpacked into $TMPDIR for that.
 
   fairlead-sign verify cam-1.1.0 --repo REPO
   fairlead-sign verify 2.root.json --root 1.root.json
   fairlead-sign verify rootfs.fla --repo REPO
+  fairlead-sign verify new.flp --from old.img
   fairlead-sign verify direction.json --root acme-root.json`,
-		append(baseFlags(), cmdline.ProgressFlag(), jsonFlag()),
+		append(baseFlags(),
+			&cli.StringSliceFlag{Name: "from", Usage: "old image, a `FILE` or block device, that patches are made for; again for more"},
+			cmdline.ProgressFlag(), jsonFlag()),
 		func(c *cli.Context) error {
 			args, err := arguments(c, "FILE")
 			if err != nil {
@@ -48,7 +53,7 @@ func verifyCommand() *cli.Command {
 			}
 			p := cmdline.NewProgress(c, "reading")
 			v, err := signer.Verify(c.Context, signer.VerifyOptions{
-				Path: args[0], Repo: c.String("repo"), Root: c.String("root"), Now: time.Now(), Progress: p.Report(),
+				Path: args[0], Repo: c.String("repo"), Root: c.String("root"), From: c.StringSlice("from"), Now: time.Now(), Progress: p.Report(),
 			})
 			p.End()
 			if err != nil {

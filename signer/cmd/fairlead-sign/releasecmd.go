@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -24,6 +26,9 @@ func releaseCommand() *cli.Command {
 		&cli.StringFlag{Name: "notes-file", Usage: "release notes, text of at most 16 KiB"},
 		&cli.IntFlag{Name: "keep", Usage: "list at most this many releases, the newest",
 			DefaultText: fmt.Sprintf("once there are more than %d, the newest %d", signer.MaxTargets, signer.DefaultKeep)},
+		&cli.StringSliceFlag{Name: "patch-from", Usage: "make a patch from this release, `VERSION`, or VERSION=IMAGE where the repository lacks its artifact; again for more"},
+		&cli.IntFlag{Name: "patches", Usage: "make patches from this many of the newest releases whose artifacts the repository has",
+			DefaultText: fmt.Sprintf("%d, or 0 with --patch-from", signer.DefaultPatches)},
 		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key `FILE`; again for more"},
 		expiresFlag(), passphraseFlag(), cmdline.ProgressFlag(), jsonFlag())
 	return command("release", "turn an image into a release, in a bundle", " ",
@@ -31,7 +36,15 @@ func releaseCommand() *cli.Command {
       --image rootfs.img --out cam-1.1.0 --key dora.key
 
 The other signers add theirs with: fairlead-sign sign cam-1.1.0 --key emil.key
-They can do without its folder blobs.`,
+They can do without its folder blobs.
+
+Devices that run an earlier release fetch a patch where there is one. Patches are made from
+the newest releases, or from those that are named. The old images are unpacked beside the
+bundle, one at a time; making a patch takes about as much memory as the old image has bytes.
+A patch that is not smaller than the artifact is left out.
+
+  fairlead-sign release --repo REPO ... --patch-from 1.0.0 --patch-from 0.9.0=old.img
+  fairlead-sign release --repo REPO ... --patches 0`,
 		flags, release)
 }
 
@@ -46,21 +59,67 @@ func release(c *cli.Context) error {
 		Out: c.String("out"), Image: c.String("image"), Product: c.String("product"), Version: c.String("version"),
 		Hardware: c.StringSlice("hardware"), Counter: c.Int64("counter"), MinAgent: c.String("min-agent"), Keep: c.Int("keep"),
 	}
+	if err := patchFlags(c, &o); err != nil {
+		return err
+	}
 	if c.IsSet("counter") && o.Counter < 1 || c.IsSet("keep") && o.Keep < 1 {
 		return usage("--counter and --keep must be 1 or more")
 	}
 	if err := releaseInputs(c, &o); err != nil {
 		return err
 	}
-	p := cmdline.NewProgress(c, "building the artifact")
-	o.Progress, o.Now = p.Report(), time.Now()
+	steps := steps{Context: c}
+	o.Progress, o.Now = steps.report, time.Now()
 	draft, err := signer.NewRelease(c.Context, o)
-	p.End()
+	steps.end()
 	if err != nil {
 		return err
 	}
 	return showDraft(c, draft)
 }
+
+// patchFlags reads from what earlier releases there are to be patches.
+func patchFlags(c *cli.Context, o *signer.ReleaseOptions) error {
+	for _, given := range c.StringSlice("patch-from") {
+		version, image, withImage := strings.Cut(given, "=")
+		if version == "" || withImage && image == "" {
+			return usage("--patch-from %q: give VERSION or VERSION=IMAGE", given)
+		}
+		if slices.ContainsFunc(o.PatchFrom, func(f signer.PatchFrom) bool { return f.Version == version }) {
+			return usage("--patch-from %s is given twice", version)
+		}
+		o.PatchFrom = append(o.PatchFrom, signer.PatchFrom{Version: version, Image: image})
+	}
+	switch {
+	case c.IsSet("patches"):
+		o.Patches = c.Int("patches")
+	case len(o.PatchFrom) == 0:
+		o.Patches = signer.DefaultPatches
+	}
+	if o.Patches < 0 || len(o.PatchFrom)+o.Patches > signer.MaxPatches {
+		return usage("--patches and --patch-from: a release has 0 to %d patches", signer.MaxPatches)
+	}
+	return nil
+}
+
+// steps shows the progress of work that has several parts, each under its own name.
+type steps struct {
+	*cli.Context
+	what string
+	bar  *cmdline.Progress
+}
+
+func (s *steps) report(what string, done, total int64) {
+	if what != s.what {
+		s.end()
+		s.what, s.bar = what, cmdline.NewProgress(s.Context, what)
+	}
+	if report := s.bar.Report(); report != nil {
+		report(done, total)
+	}
+}
+
+func (s *steps) end() { s.bar.End() }
 
 // releaseInputs reads the files that a release needs beside its image.
 func releaseInputs(c *cli.Context, o *signer.ReleaseOptions) (err error) {
@@ -143,16 +202,5 @@ func artifactExtract(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	st, err := os.Stat(args[1])
-	if err != nil {
-		return err
-	}
-	made := struct {
-		Image  string `json:"image"`
-		Length int64  `json:"length"`
-	}{args[1], st.Size()}
-	return show(c, made, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s: image of %d bytes\n", made.Image, made.Length)
-		return err
-	})
+	return showImage(c, args[1])
 }
