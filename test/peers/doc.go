@@ -43,7 +43,8 @@
 //
 // FAIRLEAD_PAIRS is the folder that pairs are made in and found in, also the
 // results of peers on them; by default fairlead-pairs in the user's cache. It
-// grows to about 30 GB. Remove a pair's folder to have it made anew.
+// grows to about 30 GB. Remove a pair's folder to have it made anew. What begins
+// with a dot was left by a run that was interrupted, and may go.
 //
 // FAIRLEAD_PAIRS_EXTRA is a folder of more pairs, whoever made them. Those
 // whose name ends in "bin" are executables.
