@@ -9,7 +9,7 @@
 // the engine and nothing else; Step says what follows, and when to ask again at the latest.
 // [Rollout.Changes] gives what has to be stored. A step costs as much as there is to do,
 // not as much as there are devices; only New, Restore, Retry of everybody and the turn to a
-// roll-back look at all of them. One device takes about 200 bytes of memory.
+// roll-back look at all of them. One device takes about 200 bytes of memory, and its name.
 //
 // # What is stored, and in which order
 //
