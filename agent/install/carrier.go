@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -15,6 +16,7 @@ import (
 type carrier struct {
 	what string // "artifact" or "patch"
 	firmware.Framed
+	from  firmware.Blob // of a patch
 	parse func([]byte) (*firmware.Head, error)
 	head  *firmware.Head
 	rest  *request // what follows the head, if it was asked for with it
@@ -23,6 +25,18 @@ type carrier struct {
 func (r *run) artifact() *carrier {
 	return &carrier{what: "artifact", Framed: r.Manifest.Artifact, parse: firmware.ParseHead}
 }
+
+// patch is the one that fits the base; nil if there is none, or it would not save anything.
+func (r *run) patch() *carrier {
+	for _, p := range r.Manifest.Patches {
+		if r.Base != nil && p.From == r.BaseImage && p.Length < r.Manifest.Artifact.Length {
+			return &carrier{what: "patch", Framed: p.Framed, from: p.From, parse: firmware.ParsePatchHead}
+		}
+	}
+	return nil
+}
+
+func (c *carrier) isPatch() bool { return c.from.Length > 0 }
 
 func (c *carrier) name() string { return "blobs/" + c.SHA256.String() }
 
@@ -51,7 +65,7 @@ func (r *run) load(ctx context.Context, c *carrier, all bool) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if head.ImageLength() != r.Manifest.Image.Length || head.ArtifactLength() != c.Length {
+	if head.ImageLength() != r.Manifest.Image.Length || head.ArtifactLength() != c.Length || head.From() != c.from {
 		return fmt.Errorf("%w: the %s is for an image of %d bytes and has %d, the manifest says %d and %d", ErrCorrupt,
 			c.what, head.ImageLength(), head.ArtifactLength(), r.Manifest.Image.Length, c.Length)
 	}
@@ -118,5 +132,5 @@ func (r *run) keptPath(c *carrier) string { return filepath.Join(r.Journal, c.wh
 
 // unusable reports that a carrier is not there or not what the manifest says, whatever the state of the network.
 func unusable(err error) bool {
-	return errors.Is(err, ErrCorrupt) || errors.Is(err, os.ErrNotExist)
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
 }

@@ -2,9 +2,9 @@
 //
 // # Parties
 //
-// The source holds the artifact, and is believed in nothing: every frame's stored bytes are compared with the hash that
-// the artifact's index gives before they are decoded, and the decoded bytes before they are written. The index is pinned
-// by the manifest, which the caller has verified. The slot is a regular file or a block device that the caller has
+// The source holds the artifact and patches, and is believed in nothing: every frame's stored bytes are compared with the
+// hash that the index gives before they are decoded, and the decoded bytes before they are written. The indexes are pinned
+// by the manifest, which the caller has verified. The base, an image that the device has, is not believed either. The slot is a regular file or a block device that the caller has
 // forbidden to the bootloader; its medium is not believed either: when all is written and synced, the whole image is read
 // back, past the page cache where the system allows it, and compared frame by frame. The journal remembers what of the
 // image is durable in the slot, so that a Run after a crash fetches no durable frame again.
@@ -27,6 +27,14 @@
 // of a request the next one goes out. The first request of a fresh install asks for all that follows the index, too. After
 // a failure the next byte is asked for, be it in the middle of a frame; waits are random, double, and are no shorter than
 // what the server asks for.
+//
+// # Patches
+//
+// Where the release has a patch from the base, and it is smaller than the artifact, its frames are fetched in place of the
+// artifact's. A frame that does not come out as the patch's index says although its stored bytes are right shows that the
+// base is not what the patch expects, as a root file system that was mounted for writing: only the frames of the artifact
+// that cover it are fetched, at the end. When so many fail that the artifact would be cheaper, or the patch is not there or
+// not the one of the manifest, the artifact brings the rest. What is in the slot stays: it is counted in bytes of the image.
 //
 // # Writing
 //
@@ -58,7 +66,7 @@
 // # Healing
 //
 // A frame that the source gave wrong, and a frame that reads back wrong, is fetched and written once more. Then it is an
-// error that names the frame.
+// error that names the frame; one of a patch is fetched from the artifact before.
 //
 // # Files
 //
@@ -67,6 +75,7 @@
 //	install.0, install.1   a durable.Pair of JSON: {"schema":2,"slot":"b","artifact":"…","image":"…",
 //	                       "durable":[{"at":0,"length":16777216},…]}, in bytes of the image
 //	artifact.head          header and index, so that they are not fetched again
+//	patch.head             the same of a patch
 //
 // A record that is unreadable or of another artifact or slot is no record; a head that is not the one of the manifest is
 // no head.

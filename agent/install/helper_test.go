@@ -36,6 +36,8 @@ type release struct {
 	artifact []byte
 	head     *firmware.Head
 	manifest *firmware.Manifest
+
+	base, patch []byte // of a release with a patch
 }
 
 func makeRelease(t testing.TB, image []byte) release { return makeReleaseOf(t, image, testFrame) }
@@ -60,7 +62,7 @@ func makeReleaseOf(t testing.TB, image []byte, frame int) release {
 		Schema: 1, Product: "base-unit", Hardware: []string{"bu-1"}, Version: "1.1.0", Counter: 2,
 		Image: e.Image, Artifact: e.Artifact,
 	}
-	return release{image, artifact.Bytes(), head, m}
+	return release{image: image, artifact: artifact.Bytes(), head: head, manifest: m}
 }
 
 // testImage has, in turn, frames of text, of noise and of zeros, and a last frame that is not whole.
@@ -87,32 +89,35 @@ func fill(rnd *rand.Rand, p []byte) {
 	}
 }
 
-// memorySource serves one artifact and remembers what was asked for. open, if set, may answer in its place; it gets the
-// number of the request, from 0.
+// memorySource serves one artifact, and the patch if there is one, and remembers what was asked for. open and openPatch, if
+// set, may answer in its place; they get the number of the request for that file, from 0.
 type memorySource struct {
 	release
-	open func(n int, offset, length int64) (io.ReadCloser, error)
+	open, openPatch func(n int, offset, length int64) (io.ReadCloser, error)
 
-	mu    sync.Mutex
-	asked []Extent
+	mu                sync.Mutex
+	asked, askedPatch []Extent
 }
 
 var errLine = errors.New("the line broke")
 
 func (s *memorySource) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	if want := "blobs/" + s.manifest.Artifact.SHA256.String(); name != want {
-		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.asked)
-	s.asked = append(s.asked, Extent{offset, length})
-	if s.open != nil {
-		if body, err := s.open(n, offset, length); body != nil || err != nil {
+	file, asked, open := s.artifact, &s.asked, s.open
+	if len(s.manifest.Patches) > 0 && name == "blobs/"+s.manifest.Patches[0].SHA256.String() {
+		file, asked, open = s.patch, &s.askedPatch, s.openPatch
+	} else if name != "blobs/"+s.manifest.Artifact.SHA256.String() {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	n := len(*asked)
+	*asked = append(*asked, Extent{offset, length})
+	if open != nil {
+		if body, err := open(n, offset, length); body != nil || err != nil {
 			return body, err
 		}
 	}
-	return s.at(offset, length), nil
+	return io.NopCloser(bytes.NewReader(file[offset : offset+length])), nil
 }
 
 func (s *memorySource) at(offset, length int64) io.ReadCloser {

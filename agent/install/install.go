@@ -25,6 +25,12 @@ type Plan struct {
 	Slot     string // its name; what the journal says is true of this slot only
 	Journal  string // folder of the journal; it is made if need be
 
+	// Base is an image that the device has already, as in the slot that runs, and BaseImage what it is believed to be. Where
+	// the release has a patch from that image, the patch is fetched in place of the artifact. Whether the belief is right
+	// is found out frame by frame: what the base does not make is fetched from the artifact. nil for none.
+	Base      io.ReaderAt
+	BaseImage firmware.Blob
+
 	Progress func(Progress) // never called twice at a time; must be quick; nil for none
 	Throttle *Throttle      // nil for none
 	Limits   Limits
@@ -67,5 +73,6 @@ type Result struct {
 	Unchanged int64 // bytes that the slot held already, which were not written
 	Zeroed    int64 // bytes made zeros without being written, where the slot allows it
 	Skipped   int64 // bytes of frames that an earlier attempt left in the slot
+	Patched   int64 // bytes of frames that a patch made, whether they were written or not
 	Healed    int   // frames that read back wrong and were fetched and written again
 }

@@ -223,7 +223,7 @@ func TestRefusedBeforeWriting(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := *good.manifest
-			s := &memorySource{release: release{good.image, good.artifact, good.head, good.manifest}}
+			s := &memorySource{release: good}
 			path := fileSlot(t, 1<<20)
 			p := plan(t, s, openTestSlot(t, path, SlotOptions{}), t.TempDir())
 			p.Manifest = &m

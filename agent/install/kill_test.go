@@ -3,9 +3,9 @@ package install
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +20,7 @@ const victimEnv = "FAIRLEAD_INSTALL_VICTIM"
 // victimOrder is what the victim is told.
 type victimOrder struct {
 	Artifact, Slot, Journal string
+	Patch, Base             string // "" for none
 	Manifest                *firmware.Manifest
 	Die                     int  // the operation of the slot at which to die, from 0
 	Half                    bool // die half way through it
@@ -42,6 +43,15 @@ func victim() {
 	defer d.Close()
 	s := &memorySource{release: release{artifact: artifact, manifest: o.Manifest}}
 	p := plan(nil, s, &mortalDevice{Device: d, order: o}, o.Journal)
+	if o.Patch != "" {
+		if s.patch, err = os.ReadFile(o.Patch); err != nil {
+			panic(err)
+		}
+		if s.base, err = os.ReadFile(o.Base); err != nil {
+			panic(err)
+		}
+		p = patchPlan(nil, s, p.Target, o.Journal, nothing)
+	}
 	if _, err := Run(context.Background(), p); err != nil {
 		panic(err)
 	}
@@ -83,10 +93,7 @@ func (d *mortalDevice) Sync() error {
 // nothing that is durable, nor what is right in the slot.
 func TestKilledAtEveryFrame(t *testing.T) {
 	rel := makeRelease(t, testImage(14, 0))
-	artifact := filepath.Join(t.TempDir(), "artifact")
-	if err := os.WriteFile(artifact, rel.artifact, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	artifact := writeFile(t, rel.artifact)
 	deaths, kept := 0, 0
 	for die := 0; ; die++ {
 		o := victimOrder{
@@ -102,6 +109,47 @@ func TestKilledAtEveryFrame(t *testing.T) {
 	if deaths < 2*14 || kept == 0 {
 		t.Errorf("the victim died %d times, and %d frames were kept in all: the test is blind", deaths, kept)
 	}
+}
+
+// The same with a patch, of which the next agent may have the base no more.
+func TestKilledWhilePatching(t *testing.T) {
+	rel := testPatched(t)
+	artifact, patch, base := writeFile(t, rel.artifact), writeFile(t, rel.patch), writeFile(t, rel.base)
+	deaths, kept := 0, int64(0)
+	for die := 1; ; die += 3 {
+		o := victimOrder{
+			Artifact: artifact, Patch: patch, Base: base, Slot: shmSlot(t, 2<<20), Journal: fastDir(t), Manifest: rel.manifest,
+			Die: die / 2, Half: die%2 == 1,
+		}
+		if !killVictim(t, o) {
+			break
+		}
+		deaths++
+		d := openTestSlot(t, o.Slot, SlotOptions{})
+		p := patchPlan(t, &memorySource{release: rel}, d, o.Journal, nothing)
+		if die%2 == 1 {
+			p.Base = nil
+		}
+		res, err := Run(t.Context(), p)
+		if err != nil || res.Healed != 0 {
+			t.Fatalf("after death %d: %+v, %v", die, res, err)
+		}
+		checkSlot(t, o.Slot, rel.image)
+		d.Close()
+		kept += res.Skipped
+	}
+	if deaths < 10 || kept == 0 {
+		t.Errorf("the victim died %d times, and %d bytes were kept in all: the test is blind", deaths, kept)
+	}
+}
+
+func writeFile(t *testing.T, b []byte) string {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "file")
+	must(t, err)
+	_, err = f.Write(b)
+	must(t, errors.Join(err, f.Close()))
+	return f.Name()
 }
 
 // killVictim reports whether the victim died of what was ordered.

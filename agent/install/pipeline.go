@@ -1,29 +1,32 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"golang.org/x/sync/errgroup"
 )
 
 // pass brings the frames of todo into the slot, all stages at once. Frames that the source gave wrong are in bad
-// afterwards, and not done.
+// afterwards, and not done. When fetching ends early, what was fetched is still written.
 func (r *run) pass(ctx context.Context, c *carrier, todo []int) (bad []error, err error) {
-	g, ctx := errgroup.WithContext(ctx)
-	pieces := make(chan piece, r.workers)
-	g.Go(func() error {
-		defer close(pieces)
-		return r.fetch(ctx, c, todo, pieces)
-	})
+	g, working := errgroup.WithContext(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	context.AfterFunc(working, func() { cancel(context.Cause(working)) })
+	pieces := make(chan piece, 1)
 	var wrong badFrames
 	for range r.workers {
-		g.Go(func() error { return r.work(ctx, c, pieces, &wrong) })
+		g.Go(func() error { return r.work(working, c, pieces, &wrong) })
 	}
-	err = g.Wait()
-	return wrong.errs, err
+	fetched := r.fetch(ctx, c, todo, pieces)
+	close(pieces)
+	return wrong.errs, cmp.Or(g.Wait(), fetched)
 }
 
 // badFrames collects what the workers find wrong.
@@ -50,7 +53,32 @@ type worker struct {
 	image []byte // room for the image bytes of a frame
 	held  []byte // room for a part of what the slot holds
 	kinds []byte // of the blocks of a frame
-	zstd  *firmware.Decoder
+	decoder
+}
+
+// decoder turns stored bytes into image bytes, and compares both with the index.
+type decoder interface {
+	Decode(dst []byte, f firmware.Frame, stored []byte) ([]byte, error)
+	Close()
+}
+
+// patchDecoder reads from the base.
+type patchDecoder struct {
+	*delta.Decoder
+	base   io.ReaderAt
+	length int64
+}
+
+func (d patchDecoder) Decode(dst []byte, f firmware.Frame, stored []byte) ([]byte, error) {
+	return d.Decoder.Decode(dst, f, stored, d.base, d.length)
+}
+
+func (r *run) newDecoder(c *carrier) (decoder, error) {
+	if !c.isPatch() {
+		return firmware.NewDecoder(c.head.FrameSize())
+	}
+	d, err := delta.NewDecoder(c.head.FrameSize())
+	return patchDecoder{d, r.Base, c.from.Length}, err
 }
 
 // worker has room of its own until it is closed.
@@ -62,8 +90,8 @@ func (r *run) worker() *worker {
 
 func (w *worker) close() {
 	w.images.give(w.room)
-	if w.zstd != nil {
-		w.zstd.Close()
+	if w.decoder != nil {
+		w.decoder.Close()
 	}
 }
 
@@ -71,9 +99,11 @@ func (w *worker) close() {
 func (r *run) work(ctx context.Context, c *carrier, in <-chan piece, bad *badFrames) (err error) {
 	w := r.worker()
 	defer w.close()
-	if w.zstd, err = firmware.NewDecoder(c.head.FrameSize()); err != nil {
+	d, err := r.newDecoder(c)
+	if err != nil {
 		return err
 	}
+	w.decoder = d
 	for p := range in {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -81,7 +111,7 @@ func (r *run) work(ctx context.Context, c *carrier, in <-chan piece, bad *badFra
 		if p.stored == nil {
 			err = w.zero(p.extent())
 		} else {
-			err = w.frame(p, bad)
+			err = w.frame(c, p, bad)
 		}
 		if err != nil {
 			return err
@@ -91,22 +121,29 @@ func (r *run) work(ctx context.Context, c *carrier, in <-chan piece, bad *badFra
 }
 
 // frame turns stored bytes into image bytes and brings them into the slot.
-func (w *worker) frame(p piece, bad *badFrames) error {
-	defer w.stored.give(p.stored)
-	image, err := w.decode(p)
-	if err != nil {
+func (w *worker) frame(c *carrier, p piece, bad *badFrames) error {
+	if p.Kind == firmware.FrameRaw {
+		return w.raw(p, bad)
+	}
+	image, err := w.Decode(w.image[:0], p.Frame, p.stored)
+	came := err == nil || firmware.Sum(p.stored) == p.StoredSHA256
+	w.stored.give(p.stored)
+	switch {
+	case err != nil && came && p.Kind == firmware.FrameDelta: // what is stored is read in the light of the base
+		return w.refuse(c, p.extent(), err)
+	case err != nil:
 		return bad.add(err)
+	case p.Kind == firmware.FrameDelta:
+		w.patched(p.extent())
 	}
 	return w.put(p.extent(), image)
 }
 
-// decode returns the image bytes of a frame, verified. What is stored raw stays where it is.
-func (w *worker) decode(p piece) ([]byte, error) {
-	if p.Kind != firmware.FrameRaw {
-		return w.zstd.Decode(w.image[:0], p.Frame, p.stored)
-	}
+// raw is frame for one that is stored as it is: it is written from where it lies.
+func (w *worker) raw(p piece, bad *badFrames) error {
+	defer w.stored.give(p.stored)
 	if int64(len(p.stored)) != p.Length || firmware.Sum(p.stored) != p.ImageSHA256 {
-		return nil, fmt.Errorf("frame %d: its bytes are not those of the index: %w", p.Index, firmware.ErrCorrupt)
+		return bad.add(fmt.Errorf("frame %d: its bytes are not those of the index: %w", p.Index, firmware.ErrCorrupt))
 	}
-	return p.stored, nil
+	return w.put(p.extent(), p.stored)
 }

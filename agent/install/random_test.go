@@ -12,7 +12,8 @@ import (
 // Whatever mix of accidents happens, a Run that returns nil has put the image into the slot, no byte beyond it was
 // touched, and a Run without accidents comes to its end.
 func TestInstallAmongAccidents(t *testing.T) {
-	releases := []release{makeRelease(t, testImage(7, 0)), makeRelease(t, testImage(7, 1)), makeRelease(t, testImage(3, 2))}
+	releases := []release{makeRelease(t, testImage(7, 0)), makeRelease(t, testImage(7, 1)), makeRelease(t, testImage(3, 2)),
+		patchedRelease(t, testImage(7, 2), testImage(7, 0))}
 	rapid.Check(t, func(rt *rapid.T) {
 		path, journal := shmSlot(t, 10*testFrame), fastDir(t)
 		d := openTestSlot(t, path, SlotOptions{})
@@ -22,7 +23,14 @@ func TestInstallAmongAccidents(t *testing.T) {
 			faulty := &faultyDevice{Device: d}
 			s := &memorySource{release: rel}
 			accidents(rt, faulty, s)
-			if _, err := Run(t.Context(), plan(t, s, faulty, journal)); err == nil {
+			p := plan(t, s, faulty, journal)
+			if rel.base != nil {
+				p.Base, p.BaseImage = bytes.NewReader(rel.base), rel.manifest.Patches[0].From
+				if at := rapid.IntRange(-1, len(rel.base)-1).Draw(rt, "base flips"); at >= 0 {
+					p.Base = bytes.NewReader(flipped(rel.base, at))
+				}
+			}
+			if _, err := Run(t.Context(), p); err == nil {
 				checkFront(rt, path, rel.image)
 			} else if Class(err) == "io" && !errors.Is(err, ErrIO) {
 				rt.Fatalf("an error without a class: %v", err)
@@ -71,13 +79,17 @@ func accidents(rt *rapid.T, d *faultyDevice, s *memorySource) {
 	}
 	d.sync = func(n int) (error, bool) { return errLine, n == syncFails }
 	d.read = func(n int, _ []byte, _ int64) (int, error, bool) { return 0, errLine, n == readFails }
-	s.open = func(n int, offset, length int64) (io.ReadCloser, error) {
-		switch n {
-		case breaks:
-			return brokenReader(s.at(offset, length), length/2), nil
-		case lies:
-			return io.NopCloser(bytes.NewReader(flipped(s.artifact[offset:offset+length], int(length/2)))), nil
+	open := func(file []byte) func(n int, offset, length int64) (io.ReadCloser, error) {
+		return func(n int, offset, length int64) (io.ReadCloser, error) {
+			part := file[offset : offset+length]
+			switch n {
+			case breaks:
+				return brokenReader(bytes.NewReader(part), length/2), nil
+			case lies:
+				return io.NopCloser(bytes.NewReader(flipped(part, int(length/2)))), nil
+			}
+			return nil, nil
 		}
-		return nil, nil
 	}
+	s.open, s.openPatch = open(s.artifact), open(s.patch)
 }

@@ -38,7 +38,7 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 // run is the state of one install.
 type run struct {
 	Plan
-	c       *carrier
+	c       *carrier // where the image comes from, and what the slot is compared with
 	journal journal
 	line    *line
 
@@ -47,13 +47,14 @@ type run struct {
 	stored  *arena   // for bytes of the artifact
 	images  *buffers // for bytes of the image and of the slot, one for each worker
 
-	mu    sync.Mutex // for what follows, while workers are at work
-	done  ranges     // of the image: it is in the slot
-	sums  map[Extent]uint64
-	since int64 // bytes that came into the slot since the last checkpoint
-	lost  bool  // Sync failed: nothing more may be believed of the slot
-	res   Result
-	ahead int64 // bytes that will have been fetched in the end
+	mu      sync.Mutex // for what follows, while workers are at work
+	done    ranges     // of the image: it is in the slot
+	refused ranges     // of the image: frames that the base does not make
+	sums    map[Extent]uint64
+	since   int64 // bytes that came into the slot since the last checkpoint
+	lost    bool  // Sync failed: nothing more may be believed of the slot
+	res     Result
+	ahead   int64 // bytes that will have been fetched in the end
 
 	seed    maphash.Seed // of sums
 	fetched atomic.Int64
@@ -92,8 +93,7 @@ func orDefault[T int | int64 | time.Duration](v *T, def T) {
 }
 
 func (r *run) run(ctx context.Context) error {
-	r.c = r.artifact()
-	if err := r.load(ctx, r.c, true); err != nil {
+	if err := r.choose(ctx); err != nil {
 		return err
 	}
 	if err := r.Target.Reserve(r.Manifest.Image.Length, extents(r.c.head)); err != nil {
@@ -109,6 +109,19 @@ func (r *run) run(ctx context.Context) error {
 		return r.settle(err)
 	}
 	return r.prove(ctx)
+}
+
+// choose takes the patch, if there is one that can be had, and else the artifact.
+func (r *run) choose(ctx context.Context) error {
+	if r.c = r.patch(); r.c != nil {
+		err := r.load(ctx, r.c, true)
+		if err == nil || !unusable(err) {
+			return err
+		}
+		r.Log.Warn("there is a patch, but it cannot be used: the artifact takes its place", "err", err)
+	}
+	r.c = r.artifact()
+	return r.load(ctx, r.c, true)
 }
 
 // close gives everything back.
@@ -128,6 +141,7 @@ func (r *run) allocate(head *firmware.Head) error {
 	r.chunk = min(compareChunk, head.FrameSize())
 	room := int64(head.FrameSize() + r.chunk)
 	r.workers = int(min(max((r.Limits.Buffers-largest)/room, 1), int64(r.Limits.Workers)))
+	r.free()
 	var err error
 	if r.images, err = newBuffers(r.workers, int(room)); err != nil {
 		return err
@@ -164,40 +178,4 @@ func extents(head *firmware.Head) []Extent {
 		data = append(data, Extent{f.At, f.Length})
 	}
 	return data
-}
-
-// fill writes every frame that is not done, and those that the source gave wrong once more.
-func (r *run) fill(ctx context.Context) error {
-	var bad []error
-	for range 2 {
-		todo := r.todo(r.c)
-		if len(todo) == 0 {
-			break
-		}
-		var err error
-		if bad, err = r.pass(ctx, r.c, todo); err != nil {
-			return err
-		}
-		for _, err := range bad {
-			r.Log.Warn("the source gave a wrong frame", "err", err)
-		}
-	}
-	if len(bad) > 0 {
-		return errors.Join(bad...)
-	}
-	return r.checkpoint()
-}
-
-// todo lists the frames that are not in the slot.
-func (r *run) todo(c *carrier) []int {
-	var todo []int
-	ahead := int64(0)
-	for i := range c.head.Len() {
-		if f := c.head.Frame(i); !r.done.covers(Extent{f.At, f.Length}) {
-			todo = append(todo, i)
-			ahead += f.Stored
-		}
-	}
-	r.ahead = r.fetched.Load() + ahead
-	return todo
 }
