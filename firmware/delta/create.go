@@ -67,9 +67,6 @@ func newMaker(base, image []byte, spool io.ReadWriteSeeker, o Options) (*maker, 
 	if len(base) == 0 {
 		return nil, fmt.Errorf("make patch: the base is empty; publish the image without a patch from it")
 	}
-	if int64(len(base)) > maxBase {
-		return nil, fmt.Errorf("make patch: the base has %d bytes, at most %d are possible", len(base), int64(maxBase))
-	}
 	if o.FrameSize == 0 {
 		for o.FrameSize = DefaultFrameSize; len(image)/o.FrameSize >= firmware.MaxFrames; o.FrameSize *= 2 {
 		}

@@ -3,255 +3,263 @@ package delta
 import "encoding/binary"
 
 // fields codes the bytes of a region in terms of the base's bytes at the same place. Most are equal. Of those that are
-// not, most belong to a field of 32 bits (an address, an offset, an index) that moved with what it points to: its
-// difference was seen before, at another field that points to the same place, or just lately.
+// not, most belong to a field of 32 bits (an address, an offset, an index) that moved with what it points to. How far it
+// moved was seen before: at another field that points to the same place, at one that held the same, or just lately. So
+// executables need no disassembler, whatever their machine, and neither do tables.
+//
+// For every byte, a bit says whether it differs; its probability comes from what is known of the field that may begin
+// there, from the bytes around it, and from the distances between the last differences. Where it differs, either a field
+// of 32 bits moves by a known difference, or the byte is coded by itself. A field coded by its bytes is known afterwards.
 type fields struct {
-	flag   [7][]prob
-	sym    []prob
-	bytes  []prob
-	mix    *mixer
-	rel    []moved // by where a field points to, as an offset from itself
-	abs    []moved // by what a field holds
-	recent [recentFields]uint32
+	differs    [4][]prob
+	differsMix mixer
+	moved      []prob
+	bytes      [4][]prob
+	bytesMix   mixer
 
-	hist                uint32 // the last eight bytes: 1 where they differed
-	since, gap, gap2    uint32 // bytes since the last difference began; how far apart the ones before were
-	lastSym, beforeLast uint32
+	rel    []move // by the place in the base that a field points to, as an offset from itself
+	abs    []move // by what a field holds
+	recent [recentMoves]uint32
+
+	// Within a region.
+	shift, where uint32 // new place less old place; old place less offset in the frame
+	p1, p2       uint32 // the bytes before
+	spelled      int    // where the field began that is coded by its bytes
+	spelledField uint32 // what it held in the base
+	since        uint32 // bytes since the last difference began
+	gap, gap2    uint32 // how far apart the ones before were
+
+	lastMove, moveBefore uint32 // which of the known ones
 }
 
 const (
-	recentFields = 31
-	flagBits     = 13
-	fieldBits    = 14
-	flagLimit    = 255
+	recentMoves = 31
+	differsBits = 13
+	movedBits   = 14
+	byteBits    = 14
+	moveBits    = 14
+	fieldLimit  = 127
+	farSince    = 63
+	recordSize  = 24 // of a relocation with addend in 64-bit ELF, the most frequent of large records
+	seldom      = 1000
 )
 
-// moved is what became of the thing with a key: how far it moved.
-type moved struct {
-	key, by uint32
-}
+// move is what became of the thing with a key: by how much it moved.
+type move struct{ key, by uint32 }
 
 func newFields() *fields {
-	f := &fields{sym: newProbs(1 << 16), bytes: newProbs(1 << 16), mix: newMixer(9), rel: make([]moved, 1<<fieldBits), abs: make([]moved, 1<<fieldBits)}
-	for i := range f.flag {
-		f.flag[i] = newProbs(1 << flagBits)
+	f := &fields{
+		differsMix: newMixer(9), bytesMix: newMixer(256), moved: newProbs(3 << movedBits),
+		rel: make([]move, 1<<moveBits), abs: make([]move, 1<<moveBits),
 	}
+	for i := range f.differs {
+		f.differs[i], f.bytes[i] = newProbs(1<<differsBits), newProbs(1<<byteBits)
+	}
+	f.bytes[0] = newProbs(1 << 16)
 	return f
 }
 
+// reset makes the fields those of a new frame.
 func (f *fields) reset() {
-	for i := range f.flag {
-		clearProbs(f.flag[i])
+	for i := range f.differs {
+		clearProbs(f.differs[i])
+		clearProbs(f.bytes[i])
 	}
-	clearProbs(f.sym)
-	clearProbs(f.bytes)
-	f.mix.reset()
+	clearProbs(f.moved)
+	f.differsMix.reset()
+	f.bytesMix.reset()
 	clear(f.rel)
 	clear(f.abs)
 	clear(f.recent[:])
-	f.restart()
-	f.lastSym, f.beforeLast = 0, 0
+	f.since, f.gap, f.gap2 = farSince, farSince, farSince
+	f.lastMove, f.moveBefore = 0, 0
 }
 
-// restart forgets where the last differences were.
-func (f *fields) restart() {
-	f.hist, f.since, f.gap, f.gap2 = 0, 63, 63, 63
-}
-
-func hashTo(x uint32, bits uint) uint32 {
-	x *= 0x9E3779B1
-	x ^= x >> 15
-	return x * 0x85EBCA77 >> (32 - bits)
-}
-
-// What is known of the field that may begin at a byte: nothing, that it stays, that it moves; by either table.
+// What is known of a field in one of the tables.
 const (
 	unknown = iota
 	stays
 	moves
 )
 
-// code codes frame[at:end], which holds the base's bytes, those at offset old, and holds the image's afterwards. want has
-// the image's bytes of the frame when encoding. Of the frame before at, all is the image's.
-func (f *fields) code(c *coder, frame []byte, at, end int, old, image int64, want []byte) {
-	shift := uint32(image + int64(at) - old) // how far the region moved, of which only the difference between two matters
-	where := uint32(old) - uint32(at)        // of frame[0], were it all in this region
-	var p1, p2, p3 uint32
-	if at >= 3 {
-		p1, p2, p3 = uint32(frame[at-1]), uint32(frame[at-2]), uint32(frame[at-3])
+// guess is what is known of the field that begins at a byte.
+type guess struct {
+	whole    bool   // it lies in the region
+	field    uint32 // what it holds in the base
+	target   uint32 // the place in the base that it points to if it is an offset from itself
+	rel, abs uint32 // by how much it moves, by either table
+	known    uint32 // unknown, stays or moves by rel, and 3 times the same by abs
+}
+
+func (f *fields) guess(frame []byte, i, end int) (g guess) {
+	if i+4 > end {
+		return g
 	}
-	pend, pendField := at-4, uint32(0)
+	g.whole, g.field = true, binary.LittleEndian.Uint32(frame[i:])
+	g.target = f.where + uint32(i) + g.field
+	if m := f.rel[hashTo(g.target, moveBits)]; m.key == g.target {
+		g.rel, g.known = m.by-f.shift, stays
+		if g.rel != 0 {
+			g.known = moves
+		}
+	}
+	if m := f.abs[hashTo(g.field, moveBits)]; m.key == g.field {
+		g.abs = m.by
+		g.known += 3 * stays
+		if g.abs != 0 {
+			g.known += 3 * (moves - stays)
+		}
+	}
+	return g
+}
+
+// code codes frame[at:end], which holds the base's bytes from offset old on, and the image's afterwards. The frame lies at
+// offset image of the image; before at, all of it is the image's. When encoding, want has the image's bytes of the frame.
+func (f *fields) code(c *coder, frame []byte, at, end int, old, image int64, want []byte) {
+	f.begin(frame, at, old, image)
 	for i := at; i < end; {
-		o := frame[i]
-		var relBy, absBy uint32
-		var rel, abs, field, target uint32
-		whole := i+4 <= end
-		if whole {
-			field = binary.LittleEndian.Uint32(frame[i:])
-			target = where + uint32(i) + field
-			if m := f.rel[hashTo(target, fieldBits)]; m.key == target {
-				relBy = m.by - shift
-				rel = stays
-				if relBy != 0 {
-					rel = moves
-				}
-			}
-			if m := f.abs[hashTo(field, fieldBits)]; m.key == field {
-				absBy = m.by
-				abs = stays
-				if absBy != 0 {
-					abs = moves
-				}
-			}
-		}
-		st := rel + 3*abs
-		differs := 0
-		if c.encoding && want[i] != o {
-			differs = 1
-		}
-		quick := &f.flag[6][hashTo(st|p1<<8|f.since<<16|min(f.gap, 63)<<22|3<<30, flagBits)]
-		if q := quick.p(); q < 1000 && st != 2 {
-			differs = c.bit(differs, q)
-			quick.update(differs, flagLimit)
+		g := f.guess(frame, i, end)
+		before := frame[i]
+		if f.codeDiffers(c, i, uint32(before), &g, c.encoding && want[i] != before) {
+			i = f.change(c, frame, i, &g, want)
 		} else {
-			al := (where + uint32(i)) & 7
-			m := f.mix
-			m.probs[0] = &f.flag[0][hashTo(f.hist&0xff|p1<<8|f.gap<<16|f.since<<24, flagBits)]
-			m.probs[1] = &f.flag[1][hashTo(p1|p2<<8|p3<<16|1<<28, flagBits)]
-			m.probs[2] = &f.flag[2][hashTo(f.since|f.gap<<6|f.gap2<<12|2<<28, flagBits)]
-			m.probs[3] = &f.flag[3][hashTo(uint32(o)|p1<<8|p2<<16|3<<28, flagBits)]
-			m.probs[4] = &f.flag[4][hashTo(st|p1<<8|p2<<16|4<<28, flagBits)]
-			m.probs[5] = &f.flag[5][hashTo(al|st<<4|f.since<<8|5<<28, flagBits)]
-			differs = m.code(c, differs, st, flagLimit)
-			quick.update(differs, flagLimit)
-		}
-		if differs == 0 {
-			f.hist <<= 1
-			f.since = min(f.since+1, 63)
-			p1, p2, p3 = uint32(o), p1, p2
+			f.p1, f.p2 = uint32(before), f.p1
+			f.since = min(f.since+1, farSince)
 			i++
-			if i == pend+4 {
-				f.learn(frame, pend, pendField, where, shift)
-			}
-			continue
 		}
-		f.gap, f.gap2 = f.since, f.gap
-		by, known := uint32(0), false
-		if whole && i >= pend+4 {
-			if c.encoding {
-				by = binary.LittleEndian.Uint32(want[i:]) - field
-			}
-			by, known = f.codeMove(c, by, st, relBy, absBy, p1)
-			if !known {
-				pend, pendField = i, field
-			}
+		if i == f.spelled+4 {
+			f.learn(frame)
 		}
-		if !known {
-			b := 0
-			if c.encoding {
-				b = int(want[i])
-			}
-			frame[i] = byte(codeTree(c, f.bytes[uint32(o)<<8:], b, 8, flagLimit))
-			p1, p2, p3 = uint32(frame[i]), p1, p2
-			f.hist = f.hist<<1 | 1
-			f.since = 1
-			i++
-			if i == pend+4 {
-				f.learn(frame, pend, pendField, where, shift)
-			}
-			continue
-		}
-		binary.LittleEndian.PutUint32(frame[i:], field+by)
-		p1, p2, p3 = uint32(frame[i+3]), uint32(frame[i+2]), uint32(frame[i+1])
-		f.rel[hashTo(target, fieldBits)] = moved{target, by + shift}
-		f.abs[hashTo(field, fieldBits)] = moved{field, by}
-		f.hist = f.hist<<4 | 0xf
-		f.since = 4
-		i += 4
 	}
 }
 
-// learn remembers the field at i, of which all bytes are known now.
-func (f *fields) learn(frame []byte, i int, field, where, shift uint32) {
-	by := binary.LittleEndian.Uint32(frame[i:]) - field
-	target := where + uint32(i) + field
-	f.rel[hashTo(target, fieldBits)] = moved{target, by + shift}
-	f.abs[hashTo(field, fieldBits)] = moved{field, by}
+func (f *fields) begin(frame []byte, at int, old, image int64) {
+	f.shift, f.where = uint32(image+int64(at)-old), uint32(old)-uint32(at)
+	f.p1, f.p2 = 0, 0
+	if at >= 2 {
+		f.p1, f.p2 = uint32(frame[at-1]), uint32(frame[at-2])
+	}
+	f.spelled = at - 5
+	f.since, f.gap, f.gap2 = farSince, farSince, farSince
+}
+
+func (f *fields) codeDiffers(c *coder, i int, before uint32, g *guess, differs bool) bool {
+	bit := b2i(differs)
+	first := &f.differs[0][hashTo(g.known|f.p1<<4|before<<12|f.since>>2<<20, differsBits)]
+	if p := first.p(); p < seldom && g.known != moves {
+		// Most bytes are such; mixing would tell little more of them.
+		bit = c.bit(bit, p)
+		first.update(bit, fieldLimit)
+		return bit != 0
+	}
+	column := (f.where + uint32(i)) & 7
+	return f.differsMix.code(c, bit, g.known, fieldLimit, first,
+		&f.differs[1][hashTo(f.since|f.gap<<6|f.gap2<<12, differsBits)],
+		&f.differs[2][hashTo(before|f.p1<<8|f.p2<<16, differsBits)],
+		&f.differs[3][hashTo(column|g.known<<4|f.since<<8, differsBits)]) != 0
+}
+
+// change codes the byte at i, which differs, or the field that begins there. It returns where that ends.
+func (f *fields) change(c *coder, frame []byte, i int, g *guess, want []byte) int {
+	f.gap, f.gap2 = f.since, f.gap
+	if g.whole && i >= f.spelled+4 {
+		var by uint32
+		if c.encoding {
+			by = binary.LittleEndian.Uint32(want[i:]) - g.field
+		}
+		if by, ok := f.codeMove(c, by, g); ok {
+			binary.LittleEndian.PutUint32(frame[i:], g.field+by)
+			f.p1, f.p2, f.since = uint32(frame[i+3]), uint32(frame[i+2]), 4
+			f.enter(g.target, g.field, by)
+			return i + 4
+		}
+		f.spelled, f.spelledField = i, g.field
+	}
+	var b byte
+	if c.encoding {
+		b = want[i]
+	}
+	f.codeByte(c, frame, i, b)
+	f.p1, f.p2, f.since = uint32(frame[i]), f.p1, 1
+	return i + 1
+}
+
+// learn remembers the field that was spelled, of which all bytes are known now.
+func (f *fields) learn(frame []byte) {
+	by := binary.LittleEndian.Uint32(frame[f.spelled:]) - f.spelledField
+	f.enter(f.where+uint32(f.spelled)+f.spelledField, f.spelledField, by)
 	f.remember(by)
 }
 
-// codeMove codes how far a field moved, or that this is not a field which moved as another one did.
-func (f *fields) codeMove(c *coder, by, st, relBy, absBy, p1 uint32) (uint32, bool) {
-	ctx := st<<8 | p1
-	if st%3 == moves {
-		right := b2i(c.encoding && by == relBy)
-		p := &f.sym[hashTo(ctx|f.lastSym<<12|1<<30, 14)]
-		right = c.bit(right, p.p())
-		p.update(right, flagLimit)
-		if right == 1 {
-			f.used(relBy, 32)
-			return relBy, true
-		}
+func (f *fields) enter(target, field, by uint32) {
+	f.rel[hashTo(target, moveBits)] = move{target, by + f.shift}
+	f.abs[hashTo(field, moveBits)] = move{field, by}
+}
+
+// codeMove codes by how much a field moved, or that it is none which moved by a known difference.
+func (f *fields) codeMove(c *coder, by uint32, g *guess) (uint32, bool) {
+	ctx := g.known | f.p1<<4 | f.lastMove<<12
+	if g.known%3 == moves && f.codeRight(c, by == g.rel, hashTo(ctx, movedBits)) {
+		f.use(g.rel, recentMoves+1)
+		return g.rel, true
 	}
-	if st/3 == moves {
-		right := b2i(c.encoding && by == absBy)
-		p := &f.sym[1<<14+hashTo(ctx|f.lastSym<<12|2<<30, 14)]
-		right = c.bit(right, p.p())
-		p.update(right, flagLimit)
-		if right == 1 {
-			f.used(absBy, 33)
-			return absBy, true
-		}
+	if g.known/3 == moves && f.codeRight(c, by == g.abs, 1<<movedBits|hashTo(ctx, movedBits)) {
+		f.use(g.abs, recentMoves+2)
+		return g.abs, true
 	}
 	k := 0
-	if c.encoding {
-		for j, r := range f.recent {
-			if r == by {
-				k = j + 1
-				break
-			}
+	for j := 0; c.encoding && j < recentMoves && k == 0; j++ {
+		if f.recent[j] == by {
+			k = j + 1
 		}
 	}
-	k = codeTree(c, f.sym[1<<15+hashTo(f.lastSym|f.beforeLast<<6|st%3<<12, 10)<<5:], k, 5, flagLimit)
+	which := f.moved[2<<movedBits|hashTo(f.lastMove|f.moveBefore<<6|g.known%3<<12, movedBits-5)<<5:][:32]
+	k = codeTree(c, which, k, 5, fieldLimit)
 	if k == 0 {
-		f.beforeLast, f.lastSym = f.lastSym, 0
+		f.moveBefore, f.lastMove = f.lastMove, 0
 		return 0, false
 	}
 	by = f.recent[k-1]
-	f.used(by, uint32(k))
+	f.use(by, uint32(k))
 	return by, true
 }
 
-// used moves a difference to the front of the recent ones.
-func (f *fields) used(by, sym uint32) {
-	f.beforeLast, f.lastSym = f.lastSym, sym
+func (f *fields) codeRight(c *coder, right bool, ctx uint32) bool {
+	p := &f.moved[ctx]
+	bit := c.bit(b2i(right), p.p())
+	p.update(bit, fieldLimit)
+	return bit != 0
+}
+
+func (f *fields) use(by, which uint32) {
+	f.moveBefore, f.lastMove = f.lastMove, which
 	f.remember(by)
 }
 
+// remember moves a difference to the front of the recent ones.
 func (f *fields) remember(by uint32) {
 	k := 0
-	for k < recentFields-1 && f.recent[k] != by {
+	for k < recentMoves-1 && f.recent[k] != by {
 		k++
 	}
 	copy(f.recent[1:k+1], f.recent[:k])
 	f.recent[0] = by
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
+// codeByte codes a byte that is no part of a field which moved by a known difference: by the byte of the base, by the
+// bytes before, and by those of the record above it.
+func (f *fields) codeByte(c *coder, frame []byte, i int, b byte) {
+	before := uint32(frame[i])
+	var above, next uint32
+	if i >= recordSize {
+		above, next = uint32(frame[i-recordSize]), uint32(frame[i-recordSize+1])
 	}
-	return 0
-}
-
-// codeTree codes an integer of n bits, most significant first, each by the bits before it; ps has 2^n probabilities.
-func codeTree(c *coder, ps []prob, v, n int, limit prob) int {
-	node := 1
-	for i := n - 1; i >= 0; i-- {
-		p := &ps[node]
-		bit := c.bit(v>>i&1, p.p())
-		p.update(bit, limit)
-		node = node<<1 | bit
-	}
-	return node - 1<<n
+	byBase := f.bytes[0][before<<8:][:256]
+	byBoth := hashTo(before|f.p1<<8, byteBits)
+	byLast := hashTo(f.p1|f.p2<<8, byteBits)
+	byAbove := hashTo(above|next<<8|f.p1<<16, byteBits)
+	frame[i] = byte(codeMixed(c, f.bytesMix, 0, int(b), fieldLimit, func(node uint32) (*prob, *prob, *prob, *prob) {
+		at := spread(node, byteBits)
+		return &byBase[node], &f.bytes[1][byBoth^at], &f.bytes[2][byLast^at], &f.bytes[3][byAbove^at]
+	}))
 }

@@ -5,8 +5,8 @@ import "math/bits"
 // literals codes bytes that have no counterpart in the base: as repetitions of what stands before them in the frame
 // (Ziv and Lempel, 1977), and what does not repeat, byte by byte, as its neighbours make it likely.
 type literals struct {
-	order  [5][]prob
-	mix    *mixer
+	order  [4][]prob
+	mix    mixer
 	kind   []prob // literal or match, by what came before
 	again  []prob // of a distance used lately
 	which  []prob
@@ -18,7 +18,7 @@ type literals struct {
 }
 
 const (
-	orderBits    = 16
+	orderBits    = 15
 	literalLimit = 255
 	minMatch     = 3
 	minAgain     = 2
@@ -35,6 +35,7 @@ func newLiterals() *literals {
 	for i := range l.order {
 		l.order[i] = newProbs(1 << orderBits)
 	}
+	l.order[0] = newProbs(1 << 16)
 	return l
 }
 
@@ -86,36 +87,21 @@ func (l *literals) code(c *coder, frame []byte, at, end int, matches []match) bo
 }
 
 func (l *literals) codeByte(c *coder, frame []byte, at int) {
-	var p1, p2, p3, p4, like uint32
-	if at >= 4 {
-		p1, p2, p3, p4 = uint32(frame[at-1]), uint32(frame[at-2]), uint32(frame[at-3]), uint32(frame[at-4])
+	var p1, p2, p3, like uint32
+	if at >= 3 {
+		p1, p2, p3 = uint32(frame[at-1]), uint32(frame[at-2]), uint32(frame[at-3])
 	}
 	if at >= l.reps[0] {
 		like = uint32(frame[at-l.reps[0]])
 	}
-	b := int(frame[at])
-	h1 := p1 << 8
-	h2 := hashTo(p1|p2<<8|1<<28, 24)
-	h3 := hashTo(p1|p2<<8|p3<<16|2<<28, 24)
-	h4 := hashTo((p1|p2<<8|p3<<16|p4<<24)*0x2F0B4C47+1, 24)
-	hl := hashTo(like|p1<<8|3<<28, 24)
-	node := uint32(1)
-	m := l.mix
-	for i := 7; i >= 0; i-- {
-		m.probs[0] = &l.order[0][h1|node]
-		m.probs[1] = &l.order[1][(h2^node*0x9E35)&(1<<orderBits-1)]
-		m.probs[2] = &l.order[2][(h3^node*0x9E35)&(1<<orderBits-1)]
-		m.probs[3] = &l.order[3][(h4^node*0x9E35)&(1<<orderBits-1)]
-		m.probs[4] = &l.order[4][(hl^node*0x9E35)&(1<<orderBits-1)]
-		m.probs[5] = &l.order[0][node]
-		set := node
-		if l.state&1 != 0 {
-			set |= 256
-		}
-		bit := m.code(c, b>>i&1, set, literalLimit)
-		node = node<<1 | uint32(bit)
-	}
-	frame[at] = byte(node)
+	byLast := l.order[0][p1<<8:][:256]
+	byTwo, byThree := hashTo(p1|p2<<8, orderBits), hashTo(p1|p2<<8|p3<<16, orderBits)
+	byLike := hashTo(like|p1<<8, orderBits)
+	set := uint32(l.state&1) << 8
+	frame[at] = byte(codeMixed(c, l.mix, set, int(frame[at]), literalLimit, func(node uint32) (*prob, *prob, *prob, *prob) {
+		at := spread(node, orderBits)
+		return &byLast[node], &l.order[1][byTwo^at], &l.order[2][byThree^at], &l.order[3][byLike^at]
+	}))
 }
 
 func (l *literals) codeMatch(c *coder, m match) (length, distance int) {

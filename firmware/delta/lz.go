@@ -44,6 +44,9 @@ func (f *finder) longest(at, limit int) (length, distance int) {
 	}
 	target := f.frame[at : at+limit]
 	p := f.head[hashTo(binary.LittleEndian.Uint32(f.frame[at:]), finderBits)]
+	for int(p) > at { // entered by a look ahead
+		p = f.prev[p-1]
+	}
 	for depth := finderDepth; p > 0 && depth > 0; depth-- {
 		q := int(p) - 1
 		if length == 0 || length < limit && f.frame[q+length] == target[length] {
@@ -57,6 +60,16 @@ func (f *finder) longest(at, limit int) (length, distance int) {
 		p = f.prev[q]
 	}
 	return length, distance
+}
+
+// repeats looks at a few places for long repetitions.
+func (f *finder) repeats(at, end int) bool {
+	for ; at < end; at += 32 {
+		if n, _ := f.longest(at, end-at); n >= 16 {
+			return true
+		}
+	}
+	return false
 }
 
 // parse tells which parts of frame[at:end] to code as matches.

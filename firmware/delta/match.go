@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/bits"
 	"unsafe"
 
@@ -11,11 +12,11 @@ import (
 )
 
 const (
-	window  = 24  // bytes that are hashed
-	step    = 8   // of positions of the base that are indexed
-	gain    = 12  // equal bytes that another alignment must have more
-	minCopy = 512 // equal bytes that are worth a copy among differences
-	maxBase = (1<<32 - 2) * step
+	window    = 16      // bytes that are hashed
+	gain      = 12      // equal bytes that another alignment must have more
+	minCopy   = 512     // equal bytes that are worth a copy among differences
+	ways      = 4       // places that the index keeps of windows with the same hash
+	maxPlaces = 3 << 25 // that the index is made for
 )
 
 // region is a part of a frame that lies at some place of the base, most of it equal.
@@ -24,35 +25,39 @@ type region struct {
 	old        int64 // within the base
 }
 
-// index finds equal bytes in the base: every step-th position, by the hash of window bytes.
+// index finds equal bytes in the base. Of all windows it knows a sample, chosen by their first eight bytes, so that what
+// is looked up needs be no more than the same sample.
 type index struct {
 	base   []byte
-	memory []byte
-	table  []uint32 // pairs: position/step+1; the first found, and the last
+	sample uint64 // mask: windows whose mixed bytes have zeros there are known
+	grain  int64  // positions are multiples of it; above 1 only where 32 bits do not suffice
 	shift  uint
+	memory []byte
+	tags   []uint32       // by hash: a byte of the rest of the hash for each way, 0 if it is free
+	places [][ways]uint32 // position / grain
 }
 
 func newIndex(ctx context.Context, base []byte) (*index, error) {
-	n := len(base)/step + 1
-	log := max(10, bits.Len(uint(n-1))-1)
-	x := &index{base: base, shift: uint(64 - log)}
-	if err := x.allocate(2 << log); err != nil {
+	x := &index{base: base, grain: 1}
+	for int64(len(base))/x.grain > math.MaxUint32 {
+		x.grain *= 2
+	}
+	places := len(base)
+	for ; places > maxPlaces; places /= 2 {
+		x.sample = x.sample<<1 | 1
+	}
+	log := max(10, bits.Len(uint(places/ways)))
+	x.shift = uint(64 - log)
+	if err := x.allocate(1 << log); err != nil {
 		return nil, fmt.Errorf("index the base: %w", err)
 	}
-	for at := 0; at+window <= len(base); at += step {
+	for at := 0; at+window <= len(base); at++ {
 		if at%(64<<20) == 0 && ctx.Err() != nil {
 			x.close()
 			return nil, ctx.Err()
 		}
-		h, ok := hashWindow(base[at:])
-		if !ok {
-			continue
-		}
-		b := x.table[2*(h>>x.shift):][:2]
-		if b[0] == 0 {
-			b[0] = uint32(at/step) + 1
-		} else {
-			b[1] = uint32(at/step) + 1
+		if key, ok := x.key(base[at:]); ok && int64(at)%x.grain == 0 {
+			x.enter(key, uint32(int64(at)/x.grain))
 		}
 	}
 	return x, nil
@@ -61,23 +66,46 @@ func newIndex(ctx context.Context, base []byte) (*index, error) {
 func (x *index) close() { _ = unix.Munmap(x.memory) }
 
 // allocate takes memory in large pages where there are any: every look into it is at another place.
-func (x *index) allocate(n int) error {
-	memory, err := unix.Mmap(-1, 0, 4*n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+func (x *index) allocate(buckets int) error {
+	memory, err := unix.Mmap(-1, 0, buckets*4*(1+ways), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return err
 	}
 	_ = unix.Madvise(memory, unix.MADV_HUGEPAGE)
-	x.memory, x.table = memory, unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(memory))), n)
+	p := unsafe.Pointer(unsafe.SliceData(memory))
+	x.memory, x.tags = memory, unsafe.Slice((*uint32)(p), buckets)
+	x.places = unsafe.Slice((*[ways]uint32)(unsafe.Add(p, 4*buckets)), buckets)
 	return nil
 }
 
-// hashWindow is of the first window bytes of p; ok is false for a run of one pattern of 8 bytes, which lies everywhere.
-func hashWindow(p []byte) (h uint64, ok bool) {
-	a, b, c := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:window])
-	h = a*0x9E3779B97F4A7C15 ^ bits.RotateLeft64(b*0xC2B2AE3D27D4EB4F, 29) ^ bits.RotateLeft64(c*0x165667B19E3779F9, 47)
-	h ^= h >> 32
-	return h * 0xD6E8FEB86659FD93, a != b || b != c
+// key is the hash of the window at the front of p; ok is false if it is not in the sample, or a run of one pattern of eight
+// bytes, which lies everywhere.
+func (x *index) key(p []byte) (key uint64, ok bool) {
+	a := binary.LittleEndian.Uint64(p)
+	key = a * 0x9E3779B97F4A7C15
+	if key>>40&x.sample != 0 {
+		return 0, false
+	}
+	b := binary.LittleEndian.Uint64(p[8:window])
+	key = (key ^ key>>32 ^ b*0xC2B2AE3D27D4EB4F) * 0xD6E8FEB86659FD93
+	return key, a != b
 }
+
+// enter remembers a place. Where there are too many, the last way is the newest.
+func (x *index) enter(key uint64, place uint32) {
+	bucket := key >> x.shift
+	tags := &x.tags[bucket]
+	for way := range ways {
+		if *tags>>(8*way)&0xff == 0 || way == ways-1 {
+			*tags = *tags&^(0xff<<(8*way)) | tag(key)<<(8*way)
+			x.places[bucket][way] = place
+			return
+		}
+	}
+}
+
+// tag tells apart most windows of one bucket.
+func tag(key uint64) uint32 { return uint32(key)>>8&0xff | 1 }
 
 // equal counts the leading bytes that a and b share.
 func equal(a, b []byte) int {
@@ -119,9 +147,7 @@ func (x *index) align(frame []byte, offset int64) []region {
 	if offset < int64(len(x.base)) {
 		a.begin(region{0, 0, offset})
 	}
-	for i := 0; i < len(frame); {
-		i = a.next(i)
-	}
+	a.run()
 	a.end(a.forward(len(frame)))
 	return a.regions
 }
@@ -130,28 +156,47 @@ func (a *aligner) begin(r region) {
 	a.open, a.cur, a.shift = true, r, r.old-int64(r.at)
 }
 
-// next looks at position i and returns the one to look at after it.
-func (a *aligner) next(i int) int {
-	if a.open {
-		if o := int64(i) + a.shift; o < int64(len(a.base)) {
-			if n := equal(a.frame[i:], a.base[o:]); n >= 32 || n == len(a.frame)-i {
-				return i + n + 1
-			}
-		}
-	}
-	if i+window > len(a.frame) {
-		return i + 1
-	}
-	h, ok := hashWindow(a.frame[i:])
-	if !ok {
-		return i + 1
-	}
-	best := region{}
-	for _, p := range a.table[2*(h>>a.index.shift):][:2] {
-		if p == 0 {
+// run goes through the frame.
+func (a *aligner) run() {
+	for i := 0; i+window <= len(a.frame); {
+		if n := a.aligned(i); n >= 32 {
+			i += n + 1
 			continue
 		}
-		old := int64(p-1) * step
+		key, ok := a.key(a.frame[i:])
+		if !ok {
+			i++
+			continue
+		}
+		r := a.lookUp(key, i)
+		if r.length == 0 || r.length <= a.score(r.at, r.length)+gain {
+			i++
+			continue
+		}
+		a.accept(r)
+		i = r.at + r.length
+	}
+}
+
+// aligned counts how many bytes from i on the open alignment has right.
+func (a *aligner) aligned(i int) int {
+	o := int64(i) + a.shift
+	if !a.open || o+8 > int64(len(a.base)) || binary.LittleEndian.Uint64(a.frame[i:]) != binary.LittleEndian.Uint64(a.base[o:]) {
+		return 0
+	}
+	return equal(a.frame[i:], a.base[o:])
+}
+
+// lookUp returns the longest of the known equal regions around the window at i.
+func (a *aligner) lookUp(key uint64, i int) region {
+	bucket := key >> a.index.shift
+	tags, want := a.tags[bucket], tag(key)
+	best := region{}
+	for way := range ways {
+		if tags>>(8*way)&0xff != want {
+			continue
+		}
+		old := int64(a.places[bucket][way]) * a.grain
 		if a.open && old-int64(i) == a.shift {
 			continue
 		}
@@ -164,11 +209,7 @@ func (a *aligner) next(i int) int {
 			best = region{i - back, n + back, old - int64(back)}
 		}
 	}
-	if best.length == 0 || best.length <= a.score(best.at, best.length)+gain {
-		return i + 1
-	}
-	a.accept(best)
-	return best.at + best.length
+	return best
 }
 
 // score counts the bytes that the open alignment gets right.

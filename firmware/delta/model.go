@@ -58,47 +58,81 @@ var logit, odds = func() (l [4096]int32, o [4096]uint32) {
 }()
 
 // mixInputs is how many probabilities a mixer weighs.
-const mixInputs = 6
+const mixInputs = 4
 
 // mixer weighs what several probabilities say of one bit, in the domain of their logits, and learns the weights
 // (Mahoney, "Adaptive weighing of context models", 2005).
-type mixer struct {
-	probs  [mixInputs]*prob
-	weight [][mixInputs]int32 // for each set, in 2^-16
-}
+type mixer [][mixInputs]int32 // weights in 2^-16, for each set
 
-func newMixer(sets int) *mixer {
-	m := &mixer{weight: make([][mixInputs]int32, sets)}
+func newMixer(sets int) mixer {
+	m := make(mixer, sets)
 	m.reset()
 	return m
 }
 
-func (m *mixer) reset() {
-	for i := range m.weight {
-		for j := range m.weight[i] {
-			m.weight[i][j] = 65536 * 2 / 5
-		}
+func (m mixer) reset() {
+	for i := range m {
+		m[i] = [mixInputs]int32{mixStart, mixStart, mixStart, mixStart}
 	}
 }
 
-// code codes a bit by the probabilities in m.probs and the given set of weights.
-func (m *mixer) code(c *coder, bit int, set uint32, limit prob) int {
-	w := &m.weight[set]
-	x0, x1, x2 := logit[*m.probs[0]>>20], logit[*m.probs[1]>>20], logit[*m.probs[2]>>20]
-	x3, x4, x5 := logit[*m.probs[3]>>20], logit[*m.probs[4]>>20], logit[*m.probs[5]>>20]
-	dot := int64(w[0])*int64(x0) + int64(w[1])*int64(x1) + int64(w[2])*int64(x2) +
-		int64(w[3])*int64(x3) + int64(w[4])*int64(x4) + int64(w[5])*int64(x5)
+const mixStart = 65536 / 2
+
+// code codes a bit by four probabilities and the given set of weights.
+func (m mixer) code(c *coder, bit int, set uint32, limit prob, a, b, d, e *prob) int {
+	w := &m[set]
+	xa, xb, xd, xe := logit[*a>>20], logit[*b>>20], logit[*d>>20], logit[*e>>20]
+	dot := int64(w[0])*int64(xa) + int64(w[1])*int64(xb) + int64(w[2])*int64(xd) + int64(w[3])*int64(xe)
 	p := odds[min(max(dot>>16, -2047), 2047)+2048]
 	bit = c.bit(bit, p)
 	err := int32(bit<<16) - int32(p)
-	w[0] += x0 * err >> 15
-	w[1] += x1 * err >> 15
-	w[2] += x2 * err >> 15
-	w[3] += x3 * err >> 15
-	w[4] += x4 * err >> 15
-	w[5] += x5 * err >> 15
-	for _, p := range m.probs {
-		p.update(bit, limit)
-	}
+	w[0] += xa * err >> 15
+	w[1] += xb * err >> 15
+	w[2] += xd * err >> 15
+	w[3] += xe * err >> 15
+	a.update(bit, limit)
+	b.update(bit, limit)
+	d.update(bit, limit)
+	e.update(bit, limit)
 	return bit
+}
+
+// codeMixed codes an integer of 8 bits, most significant first; at gives four probabilities for each node of the tree of
+// its bits, of which the root is 1. The sets of weights from set on are used, one for each node.
+func codeMixed(c *coder, m mixer, set uint32, v int, limit prob, at func(node uint32) (a, b, d, e *prob)) int {
+	node := uint32(1)
+	for i := 7; i >= 0; i-- {
+		a, b, d, e := at(node)
+		node = node<<1 | uint32(m.code(c, v>>i&1, set|node, limit, a, b, d, e))
+	}
+	return int(node & 255)
+}
+
+// codeTree codes an integer of n bits, most significant first, each by the bits before it; ps has 2^n probabilities.
+func codeTree(c *coder, ps []prob, v, n int, limit prob) int {
+	node := 1
+	for i := n - 1; i >= 0; i-- {
+		p := &ps[node]
+		bit := c.bit(v>>i&1, p.p())
+		p.update(bit, limit)
+		node = node<<1 | bit
+	}
+	return node - 1<<n
+}
+
+// hashTo is a hash of x of that many bits.
+func hashTo(x uint32, bits uint) uint32 {
+	x *= 0x9E3779B1
+	x ^= x >> 15
+	return x * 0x85EBCA77 >> (32 - bits)
+}
+
+// spread lays the nodes of a tree over the probabilities that contexts share.
+func spread(node uint32, bits uint) uint32 { return node * 0x9E35 & (1<<bits - 1) }
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -8,6 +8,8 @@ import (
 const (
 	minZeros = 64      // that are worth an operation
 	rawPiece = 8 << 10 // bytes of which it is decided whether they are coded at all
+	// noiseBytes are the least of which the counts say something.
+	noiseBytes = 1 << 10
 )
 
 // planner makes the operations of frames.
@@ -96,10 +98,10 @@ func (p *planner) fresh(at, end int) {
 	for at < end {
 		stop := min(at+rawPiece, end)
 		reps := p.reps
-		ms := p.finder.parse(at, stop, &reps)
 		kind := opFresh
-		if noise(p.frame[at:stop], ms) {
-			kind, ms = opRaw, nil
+		ms := p.parse(at, stop, &reps)
+		if ms == nil {
+			kind = opRaw
 		} else {
 			p.reps = reps
 		}
@@ -113,15 +115,27 @@ func (p *planner) fresh(at, end int) {
 	}
 }
 
-// noise reports whether coding b would not make it smaller.
-func noise(b []byte, ms []match) bool {
-	if len(b) < 256 {
-		return false
+// parse finds the repetitions of fresh bytes; nil means that coding the bytes would not make them smaller.
+func (p *planner) parse(at, end int, reps *[4]int) []match {
+	b := p.frame[at:end]
+	around := max(0, noiseBytes-len(b)) / 2
+	even := noise(p.frame[max(0, at-around):min(end+around, len(p.frame))])
+	if even && !p.finder.repeats(at, end) {
+		return nil
 	}
+	ms := p.finder.parse(at, end, reps)
 	saved := 0
 	for _, m := range ms {
 		saved += m.length
 	}
+	if even && saved*32 < len(b) {
+		return nil
+	}
+	return append([]match{}, ms...)
+}
+
+// noise reports whether the bytes of b are as evenly spread as those of compressed or encrypted data.
+func noise(b []byte) bool {
 	var count [256]int
 	for _, c := range b {
 		count[c]++
@@ -134,5 +148,5 @@ func noise(b []byte, ms []match) bool {
 	}
 	// Of few random bytes, the counts seem to tell more than they do.
 	expected := 8*float64(len(b)) - 255/(2*math.Ln2)
-	return saved*32 < len(b) && bits > expected*0.993
+	return len(b) >= noiseBytes/2 && bits > expected*0.99
 }

@@ -101,8 +101,9 @@ func (c *coder) finish() []byte {
 	}
 	c.add(free)
 	c.low &^= free
+	certain := len(c.out)
 	c.out = binary.BigEndian.AppendUint64(c.out, c.low)
-	for len(c.out) > 0 && c.out[len(c.out)-1] == 0 {
+	for len(c.out) > certain && c.out[len(c.out)-1] == 0 {
 		c.out = c.out[:len(c.out)-1]
 	}
 	return c.out
