@@ -24,9 +24,10 @@ type attempt struct {
 	source client.Source
 	repo   repository
 
-	chosen   func(Release) error // the policy has agreed; nothing is written yet
-	verify   func() error        // the slot is about to be read back
-	progress func(install.Progress)
+	chosen     func(Release) error       // the policy has agreed; nothing is written yet
+	identified func(firmware.Blob) error // what runs, of which that was not known
+	verify     func() error              // the slot is about to be read back
+	progress   func(install.Progress)
 }
 
 // run installs, or says why not. The slot is durable and read back when it returns nil.
@@ -56,7 +57,7 @@ func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot instal
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	verifying := false
-	return install.Run(ctx, install.Plan{
+	p := install.Plan{
 		Manifest: m, Source: a.source, Target: slot, Slot: string(a.slot), Journal: a.path(journalName),
 		Limits: a.o.Limits, Log: a.o.Log, Rand: a.o.Rand,
 		Progress: func(p install.Progress) {
@@ -70,7 +71,12 @@ func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot instal
 				a.progress(p)
 			}
 		},
-	})
+	}
+	if base, image := a.base(ctx, m); base != nil {
+		defer base.Close()
+		p.Base, p.BaseImage = base, image
+	}
+	return install.Run(ctx, p)
 }
 
 func releaseOf(m *firmware.Manifest) Release {

@@ -113,6 +113,7 @@ func (l *loop) download(ctx context.Context, b boot.State) {
 		r.Update = u.ID
 		return l.do(func() error { return l.m.chosen(r, a.slot) })
 	}
+	a.identified = func(image firmware.Blob) error { return l.do(func() error { return l.m.identified(a.runs, image) }) }
 	a.verify = func() error { return l.do(l.m.verifying) }
 	a.progress = l.progress(u.ID)
 	var result install.Result
@@ -148,8 +149,8 @@ func stale(expires, now time.Time) error {
 
 // downloaded is what comes after an attempt.
 func (l *loop) downloaded(ctx context.Context, r install.Result, err error) {
-	progress := r.Written > 0
-	note := l.m.note(func(u *update) { u.Fetched, u.Written = u.Fetched+r.Fetched, u.Written+r.Written })
+	progress := r.Written+r.Unchanged+r.Zeroed > 0
+	note := l.m.note(func(u *update) { u.Took = u.Took.and(r) })
 	switch {
 	case l.leave:
 		return // the next start resumes

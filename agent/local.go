@@ -26,15 +26,14 @@ type Outcome struct {
 	Slot    boot.Slot  `json:"slot,omitempty"` // written, or on trial
 	Reason  Reason     `json:"reason,omitempty"`
 	Detail  string     `json:"detail,omitempty"`
-	Fetched int64      `json:"fetched,omitempty"` // bytes
-	Written int64      `json:"written,omitempty"` // bytes
+	Took
 }
 
 func (m *machine) outcome() Outcome {
 	u := m.state.Update
 	return Outcome{
 		State: m.state.State, Update: u.ID, Product: u.Product, From: u.From, To: u.To, Counter: u.Release.Counter,
-		Slot: u.Slot, Reason: u.Reason, Detail: u.Detail, Fetched: u.Fetched, Written: u.Written,
+		Slot: u.Slot, Reason: u.Reason, Detail: u.Detail, Took: u.Took,
 	}
 }
 
@@ -159,9 +158,10 @@ func (s *session) installLocal(ctx context.Context, path string, repo *client.Cl
 		r.Update = s.m.state.Update.ID
 		return s.m.chosen(r, a.slot)
 	}
+	a.identified = func(image firmware.Blob) error { return s.m.identified(a.runs, image) }
 	a.verify, a.progress = s.m.verifying, s.o.Progress
 	result, err := a.run(ctx)
-	noted := s.m.note(func(u *update) { u.Fetched, u.Written = result.Fetched, result.Written })
+	noted := s.m.note(func(u *update) { u.Took = u.Took.and(result) })
 	return s.installed(cmp.Or(err, noted))
 }
 

@@ -170,6 +170,7 @@ func (m *machine) event() wire.Event {
 		Schema: wire.Schema, Time: s.Since, Update: u.ID, State: s.State,
 		Product: u.Product, From: u.From, To: u.To,
 		Reason: string(u.Reason), Detail: u.Detail, Fetched: u.Fetched, Written: u.Written,
+		Unchanged: u.Unchanged, Zeroed: u.Zeroed, Patched: u.Patched,
 		Millis: max(0, s.Since.Sub(u.Began).Milliseconds()),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
@@ -77,8 +78,7 @@ type update struct {
 	Release Release   `json:"release,omitzero"`
 
 	Attempts int   `json:"attempts,omitempty"` // in a row, without progress
-	Fetched  int64 `json:"fetched,omitempty"`
-	Written  int64 `json:"written,omitempty"`
+	Took
 
 	Reached bool `json:"reached,omitempty"` // the service was reached before the reboot
 	Tried   bool `json:"tried,omitempty"`   // the bootloader was told
@@ -87,6 +87,20 @@ type update struct {
 
 	Reason Reason `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`
+}
+
+// Took is what an update took, in bytes.
+type Took struct {
+	Fetched   int64 `json:"fetched,omitempty"`   // over the network
+	Written   int64 `json:"written,omitempty"`   // to the slot
+	Unchanged int64 `json:"unchanged,omitempty"` // that the slot held already
+	Zeroed    int64 `json:"zeroed,omitempty"`    // made zeros without being written
+	Patched   int64 `json:"patched,omitempty"`   // that came out of a patch, written or not
+}
+
+// and adds what an attempt took.
+func (t Took) and(r install.Result) Took {
+	return Took{t.Fetched + r.Fetched, t.Written + r.Written, t.Unchanged + r.Unchanged, t.Zeroed + r.Zeroed, t.Patched + r.Patched}
 }
 
 // target is direction.Target with names of its own for the file.

@@ -32,6 +32,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/tufrepo/client/tuftest"
 	"github.com/fairlead/fairlead/tufrepo/direction"
 )
@@ -110,6 +111,31 @@ func Encode(image []byte) Artifact {
 		firmware.EncodeOptions{FrameSize: firmware.MinFrameSize})
 	check(err)
 	return Artifact{e, out.Bytes()}
+}
+
+// Patch is a patch from one image to another, with its bytes.
+type Patch struct {
+	firmware.Patch
+	bytes []byte
+}
+
+// MakePatch makes a patch from base to image, in small frames.
+func MakePatch(base, image []byte) Patch {
+	var out bytes.Buffer
+	spool, err := os.CreateTemp("", "agenttest-")
+	check(err)
+	defer os.Remove(spool.Name())
+	defer spool.Close()
+	c, err := delta.Create(context.Background(), &out, base, image, spool, delta.Options{FrameSize: firmware.MinFrameSize})
+	check(err)
+	return Patch{c.Patch, out.Bytes()}
+}
+
+// Serve serves a patch, for releases that name it.
+func (s *Site) Serve(p Patch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blobs["blobs/"+p.SHA256.String()] = p.bytes
 }
 
 // Release publishes an artifact as a release of Product. edit may change the manifest before

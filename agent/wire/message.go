@@ -76,8 +76,13 @@ type Event struct {
 	Detail  string    `json:"detail,omitempty"`
 	Fetched int64     `json:"fetched,omitempty"` // bytes over the network
 	Written int64     `json:"written,omitempty"` // bytes to the slot
-	Millis  int64     `json:"millis,omitempty"`  // since the update began
-	Dropped int64     `json:"dropped,omitempty"` // events the full outbox gave up since the last one that said so
+	// Unchanged are bytes that the slot held already, Zeroed those that became zeros without being written, Patched
+	// those that came out of a patch, written or not.
+	Unchanged int64 `json:"unchanged,omitempty"`
+	Zeroed    int64 `json:"zeroed,omitempty"`
+	Patched   int64 `json:"patched,omitempty"`
+	Millis    int64 `json:"millis,omitempty"`  // since the update began
+	Dropped   int64 `json:"dropped,omitempty"` // events the full outbox gave up since the last one that said so
 }
 
 // Reported is what a device says of itself; the whole of it, every time.
@@ -184,7 +189,8 @@ func (e Event) checkContent() error {
 		checkTime(e.Time), e.State.check(), need("update", e.Update),
 		names("product", e.Product, "from", e.From, "to", e.To, "reason", e.Reason),
 		text("detail", e.Detail),
-		atLeast("fetched", e.Fetched, 0), atLeast("written", e.Written, 0), atLeast("millis", e.Millis, 0), atLeast("dropped", e.Dropped, 0))
+		atLeast("fetched", e.Fetched, 0), atLeast("written", e.Written, 0),
+		atLeast("unchanged", e.Unchanged, 0), atLeast("zeroed", e.Zeroed, 0), atLeast("patched", e.Patched, 0), atLeast("millis", e.Millis, 0), atLeast("dropped", e.Dropped, 0))
 }
 
 func (s State) check() error {

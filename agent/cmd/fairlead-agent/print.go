@@ -45,6 +45,8 @@ func outcomeLines(w io.Writer, o agent.Outcome) {
 	line(w, "detail", o.Detail)
 	line(w, "fetched", sizeOf(o.Fetched))
 	line(w, "written", sizeOf(o.Written))
+	line(w, "unchanged", sizeOf(o.Unchanged))
+	line(w, "patched", sizeOf(o.Patched))
 }
 
 func printOutcome(c *call, o agent.Outcome) {

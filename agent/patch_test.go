@@ -1,0 +1,94 @@
+package agent_test
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/fairlead/fairlead/agent/agenttest"
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/firmware"
+)
+
+// released publishes an image with a patch from another.
+func released(site *agenttest.Site, version string, counter int64, from, to []byte) agenttest.Artifact {
+	p := agenttest.MakePatch(from, to)
+	site.Serve(p)
+	a := agenttest.Encode(to)
+	site.Release(version, counter, a, func(m *firmware.Manifest) { m.Patches = []firmware.Patch{p.Patch} })
+	return a
+}
+
+// after is an image with some bytes changed.
+func after(img []byte) []byte {
+	img = bytes.Clone(img)
+	for at := 1000; at < 150_000; at += 30_000 {
+		copy(img[at:], "another line")
+	}
+	return img
+}
+
+// TestPatchedUpdates: a device takes patches, from the image that it was delivered with, from one that an update brought,
+// and from one that somebody has written to since.
+func TestPatchedUpdates(t *testing.T) {
+	site := newSite(t)
+	first := after(image(1))
+	second := after(append(bytes.Clone(first[30_000:]), first[:30_000]...))
+	released(site, "1.1.0", 2, image(1), first)
+	whole := released(site, "1.2.0", 3, first, second)
+	third := image(1)
+	released(site, "1.3.0", 4, second, third)
+	u := newUnit(t, site)
+	u.enroll()
+
+	end := u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+	u.wantRunning(boot.B, "1.1.0", first)
+	if end.Patched == 0 || end.Fetched > 5_000 {
+		t.Errorf("from the factory's image: %+v", end)
+	}
+	end = u.untilEnd(site.Direct(u.id, "1.2.0", nil))
+	u.wantRunning(boot.A, "1.2.0", second)
+	if end.Patched == 0 || end.Fetched > 5_000 {
+		t.Errorf("from an update's image: %+v", end)
+	}
+	mounted := bytes.Clone(second)
+	copy(mounted[70_000:], "mounted read-write")
+	write(t, u.cfg.Slots.A, mounted)
+	end = u.untilEnd(site.Direct(u.id, "1.3.0", nil))
+	u.wantRunning(boot.B, "1.3.0", third)
+	if end.Patched == 0 || end.Fetched < 5_000 || end.Fetched > whole.Artifact.Length/2+5_000 || end.Unchanged+end.Written+end.Zeroed != int64(len(third)) {
+		t.Errorf("from an image that was written to: %+v; an artifact has %d bytes", end, whole.Artifact.Length)
+	}
+	if s := u.status(); s.Took.Patched != end.Patched || s.Took.Unchanged != end.Unchanged {
+		t.Errorf("status %+v", s.Took)
+	}
+}
+
+// TestPatchFromElsewhere: a patch from an image that the device does not have, or a slot that cannot be read, costs nothing.
+func TestPatchFromElsewhere(t *testing.T) {
+	for name, spoil := range map[string]func(u *unit){
+		"another image": func(u *unit) { write(t, u.cfg.Slots.A, image(5)) },
+		"a short one":   func(u *unit) { write(t, u.cfg.Slots.A, image(1)[:100]) },
+		"none":          func(u *unit) { must(t, os.Remove(u.cfg.Slots.A)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := newSite(t)
+			released(site, "1.1.0", 2, image(1), after(image(1)))
+			u := newUnit(t, site)
+			u.enroll()
+			spoil(u)
+			end := u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+			u.wantRunning(boot.B, "1.1.0", after(image(1)))
+			if end.Patched != 0 || end.Reason != "" {
+				t.Errorf("%+v", end)
+			}
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
