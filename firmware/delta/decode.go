@@ -27,10 +27,10 @@ func NewDecoder(frameSize int) (*Decoder, error) {
 func (d *Decoder) Close() { d.plain.Close() }
 
 // Decode returns the image bytes of frame f, which comes from a patch's head, given its stored bytes and the base, which
-// has baseLength bytes. The stored bytes are compared with the head before they are decoded; what differs there, or is not
-// possible, is firmware.ErrCorrupt. The image bytes are compared before they are returned; if they differ, or the base
-// cannot be read, that is ErrBase: the stored bytes are good, so the base is not. The result lies in dst if it has the
-// room; stored and dst must not overlap. After an error what dst held is lost.
+// has baseLength bytes. The stored bytes are compared with the head before they are decoded; what differs there is
+// firmware.ErrCorrupt. What goes wrong after that is ErrBase: the stored bytes are what the maker of the patch pinned, so
+// the base is not, or cannot be read. The image bytes are compared before they are returned. The result lies in dst if it
+// has the room; stored and dst must not overlap. After an error what dst held is lost.
 func (d *Decoder) Decode(dst []byte, f firmware.Frame, stored []byte, base io.ReaderAt, baseLength int64) ([]byte, error) {
 	if f.Kind != firmware.FrameDelta {
 		return d.plain.Decode(dst, f, stored)
@@ -50,7 +50,7 @@ func (d *Decoder) Decode(dst []byte, f firmware.Frame, stored []byte, base io.Re
 	}
 	dst = dst[:n]
 	if err := d.codec.decode(dst, stored, f.At, base, baseLength); err != nil {
-		return nil, fmt.Errorf("patch: frame %d: %w", f.Index, err)
+		return nil, fmt.Errorf("patch: frame %d: %w: %w", f.Index, ErrBase, err)
 	}
 	if firmware.Sum(dst) != f.ImageSHA256 {
 		return nil, fmt.Errorf("patch: frame %d: %w", f.Index, ErrBase)

@@ -23,9 +23,9 @@
 //
 // # What goes wrong
 //
-// Stored bytes that are not those of the head, or that are no list of operations, are firmware.ErrCorrupt. An image frame
-// that does not come out as the head says is ErrBase, because the stored bytes were right: a root file system that was
-// mounted for writing, a bit that flipped. The frame is to be fetched from the artifact then.
+// Stored bytes that are not those of the head are firmware.ErrCorrupt: the source is wrong. Whatever goes wrong after them
+// is ErrBase, because the stored bytes were right: a root file system that was mounted for writing, a bit that flipped. The
+// frame is to be fetched from the artifact then.
 //
 // # Not promised
 //

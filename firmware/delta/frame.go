@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-
-	"github.com/fairlead/fairlead/firmware"
 )
 
 // ErrBase: the base is not the one that the patch is made for, at the places that a frame needs, or cannot be read.
@@ -196,7 +194,8 @@ func (d *codec) decode(frame, stored []byte, image int64, base io.ReaderAt, base
 	return nil
 }
 
-var errStored = fmt.Errorf("delta: the stored bytes are not a frame's: %w", firmware.ErrCorrupt)
+// errStored: with this base, the stored bytes are no list of operations.
+var errStored = errors.New("what is decoded is not possible")
 
 func (d *codec) fill(frame []byte, o operation, image int64, base io.ReaderAt, baseLength int64) error {
 	dst := frame[o.at : o.at+o.length]
@@ -206,7 +205,7 @@ func (d *codec) fill(frame []byte, o operation, image int64, base io.ReaderAt, b
 			return errStored
 		}
 		if n, err := base.ReadAt(dst, o.old); n < len(dst) {
-			return fmt.Errorf("%w: reading %d bytes at %d of it: %w", ErrBase, len(dst), o.old, err)
+			return fmt.Errorf("read %d bytes at %d: %w", len(dst), o.old, err)
 		}
 		d.used(o)
 		if o.kind == opFields {
