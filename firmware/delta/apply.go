@@ -25,14 +25,14 @@ type ApplyOptions struct {
 	// CheckBase reads the whole base before anything else, and compares its SHA-256. Without it a wrong base of the right
 	// length is found at the first frame for which it makes a difference. The image is right in either case.
 	CheckBase bool
-	// Workers decode at the same time, each in up to two frames and 3 MiB beside them. 0 means one more than GOMAXPROCS,
-	// because some wait for the disk, but no more than there is memory for (see applyMemory).
+	// Workers decode at the same time, each in up to two frames and 3 MiB beside them. 0 means GOMAXPROCS, but no more
+	// than 21 MiB are enough for, or one.
 	Workers int
 	// Progress, if set, is called with the bytes of the image that are done, from one goroutine at a time.
 	Progress func(done, total int64)
 }
 
-// What workers use unless they are asked for by number: together applyMemory, and each, beside its two frames, workerMemory.
+// What workers take at most: together, unless they are asked for by number, and each beside its two frames.
 const (
 	applyMemory  = 21 << 20
 	workerMemory = 3 << 20
@@ -202,7 +202,7 @@ func (a *applier) workers() int {
 		return a.Workers
 	}
 	most := max(1, applyMemory/(2*a.head.FrameSize()+workerMemory))
-	return min(runtime.GOMAXPROCS(0)+1, most, max(1, a.head.Len()))
+	return min(runtime.GOMAXPROCS(0), most, max(1, a.head.Len()))
 }
 
 // work makes frames until there are no more.

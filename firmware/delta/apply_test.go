@@ -18,7 +18,7 @@ import (
 )
 
 // bench is a folder with "base", "image" and "patch" from the one to the other: frames of zeros, equal ones, changed
-// ones and new ones, and a last one that is short and ends within a page.
+// ones and new ones, and a last one that is short and ends within its third page.
 type bench struct {
 	*testing.T
 	dir         string
@@ -38,7 +38,7 @@ func newBench(t *testing.T) *bench {
 	}
 	copy(b.image[6*benchFrame:], noise32(r, benchFrame))
 	copy(b.image[8*benchFrame:], bytes.Repeat([]byte("something new. "), 4000))
-	b.image = append(b.image, b.base[:1234]...)
+	b.image = append(b.image, b.base[:2*directAlign+1234]...)
 	patch, _ := create(t, b.base, b.image, Options{FrameSize: benchFrame})
 	b.put("base", b.base)
 	b.put("patch", patch)
@@ -134,6 +134,21 @@ func TestApplyLeavesHoles(t *testing.T) {
 	}
 }
 
+func TestApplyMakesImagesThatEndInZeros(t *testing.T) {
+	for _, n := range []int{0, 1, benchFrame, 5*benchFrame + 17} {
+		b := &bench{T: t, dir: t.TempDir()}
+		b.put("base", []byte("anything"))
+		patch, _ := create(t, b.get("base"), make([]byte, n), Options{FrameSize: benchFrame})
+		b.put("patch", patch)
+		if err := b.apply(ApplyOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b.get("image"), make([]byte, n)) {
+			t.Errorf("%d zeros came out as %d bytes", n, len(b.get("image")))
+		}
+	}
+}
+
 func TestApplyRefusals(t *testing.T) {
 	good := newBench(t)
 	stored := good.head.Frame(0)
@@ -151,7 +166,7 @@ func TestApplyRefusals(t *testing.T) {
 		is    error
 		say   string
 	}{
-		"base too short":          {spoil: func(b *bench) { b.put("base", b.base[1:]) }, is: ErrBase, say: want},
+		"base too short":          {spoil: func(b *bench) { b.put("base", b.base[1:]) }, is: ErrBase, say: "it has 655359 bytes"},
 		"base too long":           {spoil: func(b *bench) { b.put("base", append(bytes.Clone(b.base), 0)) }, is: ErrBase, say: "it has 655361 bytes"},
 		"base empty":              {spoil: func(b *bench) { b.put("base", nil) }, is: ErrBase, say: want},
 		"another base":            {spoil: func(b *bench) { b.put("base", make([]byte, len(b.base))) }, is: ErrBase, say: want},
