@@ -44,7 +44,8 @@ func makeExt4(b testing.TB, tree, image string, mib int) {
 	measure(b, job{env: env, args: []string{"mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-b", "4096", "-U", imageUUID,
 		"-E", "hash_seed=" + imageSeed + ",lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0", "-d", tree, image}})
 	var script strings.Builder
-	for inode := 2; inode <= usedInodes(b, image); inode++ {
+	used := usedInodes(b, image)
+	for inode := 2; inode <= used; inode++ {
 		fmt.Fprintf(&script, "sif <%d> ctime @%d\nsif <%d> atime @%d\n", inode, imageTime, inode, imageTime)
 	}
 	file := filepath.Join(b.TempDir(), "debugfs")
