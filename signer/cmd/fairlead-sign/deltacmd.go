@@ -92,8 +92,9 @@ func frameSize(c *cli.Context) (int, error) {
 	return int(n), nil
 }
 
-// applyGC keeps the memory of delta apply low: what it needs it needs to its end, and the rest is soon found.
-const applyGC = 20
+// applyLimit is the memory of Go in bytes, buffers not counted, at which delta apply begins to look for garbage. It makes
+// nearly none, and looking for it takes more than there is.
+const applyLimit = 24 << 20
 
 func deltaApply(c *cli.Context) error {
 	if _, err := arguments(c); err != nil {
@@ -102,8 +103,9 @@ func deltaApply(c *cli.Context) error {
 	if err := required(c, "from", "patch", "out"); err != nil {
 		return err
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(applyGC)
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(applyLimit)
+		debug.SetGCPercent(-1)
 	}
 	out := c.String("out")
 	p := cmdline.NewProgress(c, "making "+out)
