@@ -71,9 +71,10 @@ type Notify struct {
 // Agent is one device. Its methods take the state folder for themselves for as long as
 // they run, but for those that only look: Status, Slots and Identity.
 type Agent struct {
-	cfg  Config
-	o    Options
-	boot boot.Bootloader
+	cfg      Config
+	o        Options
+	boot     boot.Bootloader
+	throttle install.Throttle
 }
 
 // New makes an agent. It reads and writes nothing yet but the bootloader's folder.
@@ -83,6 +84,7 @@ func New(c Config, o Options) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{cfg: c, o: o.withDefaults(), boot: o.Boot}
+	a.throttle.SetRate(c.Rate)
 	if a.boot == nil {
 		f, err := boot.OpenFile(c.Bootloader.Dir, boot.FileOptions{})
 		if err != nil {
@@ -156,6 +158,22 @@ func (a *Agent) path(name ...string) string {
 
 // enabled is the customer's switch for the cloud connection.
 func (a *Agent) enabled() bool { return *a.cfg.Enabled }
+
+// Pause has installations fetch nothing more until Resume, also one that is under way and those that begin meanwhile. What
+// was fetched is still written, and nothing of it is fetched again. The next start of the agent resumes.
+func (a *Agent) Pause() { a.hold(true) }
+
+// Resume ends a pause.
+func (a *Agent) Resume() { a.hold(false) }
+
+func (a *Agent) hold(pause bool) {
+	a.o.Log.Info("installations", "paused", pause)
+	if pause {
+		a.throttle.Pause()
+	} else {
+		a.throttle.Resume()
+	}
+}
 
 // Run is the daemon. It returns nil when ctx ends, ErrReboot when the system is to be
 // rebooted, ErrRunning when another agent runs. Whatever the network does, it goes on.

@@ -42,6 +42,8 @@ type Config struct {
 	Transports []string `json:"transports,omitempty"`
 	// Poll is the time between two polls while MQTT is up; 0 means 6 h.
 	Poll Duration `json:"poll,omitempty"`
+	// Rate is how many bytes a second of images the agent fetches at most; 0 means no limit.
+	Rate int64 `json:"rate,omitempty"`
 	// ClaimFile holds the claim token that enrols this device; it may be absent later.
 	ClaimFile string `json:"claim_file,omitempty"`
 
@@ -209,6 +211,9 @@ func (c Config) checkService() error {
 	if u, err := url.Parse(c.Proxy); c.Proxy != "" && c.Proxy != "none" &&
 		(err != nil || u.Scheme != "http" || u.Host == "") {
 		return keyError("proxy", "want http://host:port, \"none\", or nothing for the environment's proxy")
+	}
+	if c.Rate < 0 {
+		return keyError("rate", "%d bytes a second: want 0 for no limit, or more", c.Rate)
 	}
 	for _, t := range c.Transports {
 		if t != wire.TransportMQTTS && t != wire.TransportWSS {

@@ -2,11 +2,16 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/fairlead/fairlead/agent"
 	"github.com/fairlead/fairlead/agent/agenttest"
 	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 )
 
@@ -90,5 +95,48 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRate: images are fetched no faster than the configuration allows.
+func TestRate(t *testing.T) {
+	site := newSite(t)
+	site.Release("1.1.0", 2, artifact(2), nil)
+	u := newUnit(t, site)
+	u.cfg.Rate = 200_000
+	u.enroll()
+	end := u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+	if least := end.Fetched * 1000 / u.cfg.Rate * 9 / 10; end.Millis < least || end.Fetched < 50_000 {
+		t.Errorf("%d bytes in %d ms, want at least %d", end.Fetched, end.Millis, least)
+	}
+}
+
+// TestPause: a paused agent asks for an image and takes nothing of it, until it is told to go on.
+func TestPause(t *testing.T) {
+	site := newSite(t)
+	site.Release("1.1.0", 2, artifact(2), nil)
+	u := newUnit(t, site)
+	u.enroll()
+	site.Direct(u.id, "1.1.0", nil)
+	asked := make(chan bool, 100)
+	site.Spoil(func(_ string, b []byte) []byte { asked <- true; return b })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	a := u.agent()
+	a.Pause()
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	<-asked
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended: %v; %v", err, u.events())
+	case <-time.After(200 * time.Millisecond): // much longer than it takes unless it is held back
+	}
+	if s := u.status(); s.State != wire.Downloading {
+		t.Errorf("it is %s", s.State)
+	}
+	a.Resume()
+	if err := <-ended; !errors.Is(err, agent.ErrReboot) {
+		t.Error(err)
 	}
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/health"
@@ -65,6 +64,9 @@ func (l *loop) obey(up *uplink, c wire.Cmd) {
 		l.changed()
 	case wire.CmdCheck:
 		up.link.Poll()
+	case wire.CmdPause, wire.CmdResume:
+		l.hold(c.Name == wire.CmdPause)
+		l.status()
 	default:
 		r.OK, r.Detail = false, fmt.Sprintf("command %.40q is not known to agent %s", c.Name, l.o.Version)
 	}
@@ -140,6 +142,9 @@ func (l *loop) status() {
 	if l.transport != "" {
 		line += ", connected by " + l.transport
 	}
+	if l.throttle.Paused() {
+		line += ", paused"
+	}
 	if s.Trouble != nil {
 		line += ", trouble: " + s.Trouble.Text
 	}
@@ -148,7 +153,6 @@ func (l *loop) status() {
 
 // progress passes the progress of update id on.
 func (l *loop) progress(id string) func(install.Progress) {
-	began := time.Now()
 	up := l.up
 	return func(p install.Progress) {
 		if l.o.Progress != nil {
@@ -157,12 +161,11 @@ func (l *loop) progress(id string) func(install.Progress) {
 		if up == nil {
 			return
 		}
-		w := wire.Progress{Schema: wire.Schema, Update: id, State: wire.Downloading, Done: p.Done, Total: p.Total}
+		w := wire.Progress{
+			Schema: wire.Schema, Update: id, State: wire.Downloading, Done: p.Done, Total: p.Total, Rate: p.Rate, Left: int64(p.Left.Seconds()),
+		}
 		if p.Phase == install.PhaseVerify {
 			w.State = wire.Installing
-		}
-		if seconds := time.Since(began).Seconds(); seconds > 0 {
-			w.Rate = int64(float64(p.Done) / seconds)
 		}
 		up.link.Progress(w)
 	}

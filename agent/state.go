@@ -77,7 +77,7 @@ type update struct {
 	Slot    boot.Slot `json:"slot,omitempty"`
 	Release Release   `json:"release,omitzero"`
 
-	Attempts int   `json:"attempts,omitempty"` // in a row, without progress
+	Attempts int `json:"attempts,omitempty"` // in a row, without progress
 	Took
 
 	Reached bool `json:"reached,omitempty"` // the service was reached before the reboot

@@ -142,9 +142,10 @@ type Progress struct {
 	Schema int    `json:"s"`
 	Update string `json:"update"`
 	State  State  `json:"state"`
-	Done   int64  `json:"done"`  // bytes
-	Total  int64  `json:"total"` // bytes
-	Rate   int64  `json:"rate"`  // bytes per second
+	Done   int64  `json:"done"`           // bytes
+	Total  int64  `json:"total"`          // bytes
+	Rate   int64  `json:"rate"`           // bytes per second: over the network, or read back
+	Left   int64  `json:"left,omitempty"` // seconds, until the end of this state
 }
 
 // Commands.
@@ -152,6 +153,8 @@ const (
 	CmdReportNow = "report-now" // send Reported again
 	CmdCheck     = "check"      // look for a direction and new metadata now
 	CmdPing      = "ping"
+	CmdPause     = "pause"  // fetch nothing of an image until CmdResume, or the agent's next start
+	CmdResume    = "resume" // go on
 )
 
 // Cmd asks a device for something now. One that has expired is ignored; one whose ID was
@@ -243,7 +246,7 @@ func (p Presence) check() error {
 func (p Progress) check() error {
 	return cmp.Or(
 		checkSchema(p.Schema), need("update", p.Update), p.State.check(),
-		atLeast("done", p.Done, 0), atLeast("total", p.Total, 0), atLeast("rate", p.Rate, 0))
+		atLeast("done", p.Done, 0), atLeast("total", p.Total, 0), atLeast("rate", p.Rate, 0), atLeast("left", p.Left, 0))
 }
 
 func (c Cmd) check() error {

@@ -48,7 +48,7 @@ func TestRoundTrip(t *testing.T) {
 	roundTrip(t, ev, DecodeEvent)
 	roundTrip(t, rep, DecodeReported)
 	roundTrip(t, Presence{1, true, "n0", noon}, DecodePresence)
-	roundTrip(t, Progress{1, "0d0c", Downloading, 1, 2, 3}, DecodeProgress)
+	roundTrip(t, Progress{1, "0d0c", Downloading, 1, 2, 3, 4}, DecodeProgress)
 	roundTrip(t, Cmd{1, "c1", CmdPing, noon}, DecodeCmd)
 	roundTrip(t, Reply{1, "c1", true, "pong"}, DecodeReply)
 	roundTrip(t, EnrollRequest{Claim: "t", CSR: "pem", Product: "base", Hardware: "bu-1"}, DecodeEnrollRequest)

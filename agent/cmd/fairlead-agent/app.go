@@ -39,6 +39,7 @@ type call struct {
 
 	release, claimFile string
 	reboot, progress   bool
+	rate               int64 // below 0: the configuration's
 
 	args    []string
 	reboots bool // the configuration names a command
@@ -46,7 +47,7 @@ type call struct {
 
 // run is main without the process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := execute(&call{Context: ctx, stdout: stdout, stderr: stderr}, args)
+	err := execute(&call{Context: ctx, stdout: stdout, stderr: stderr, rate: -1}, args)
 	if errors.Is(err, errHelp) {
 		return 0
 	}
@@ -161,7 +162,10 @@ func (c *call) open(verb string) (*agent.Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	o := agent.Options{Log: log, Version: version, BuildTime: buildTime(), Progress: c.showProgress()}
+	if c.rate >= 0 {
+		cfg.Rate = c.rate
+	}
+	o := agent.Options{Log: log, Version: version, BuildTime: buildTime(), Progress: c.showProgress(time.Now)}
 	if c.reboots = len(cfg.Reboot) > 0; c.reboots {
 		o.Reboot = rebooter(cfg.Reboot, log)
 	}

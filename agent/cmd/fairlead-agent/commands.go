@@ -26,7 +26,8 @@ func commands() []command {
 
 func installFlags(set *flag.FlagSet, c *call) {
 	set.StringVar(&c.release, "release", "", "`version` to install; else the one with the highest counter that fits")
-	set.BoolVar(&c.progress, "progress", false, "show progress even if stderr is no terminal")
+	set.BoolVar(&c.progress, "progress", false, "show progress even if stderr is no terminal; with --json as a line of JSON each second")
+	set.Int64Var(&c.rate, "rate", -1, "`bytes` a second to fetch at most, 0 for no limit; else what the configuration says")
 	rebootFlag(set, c)
 }
 
