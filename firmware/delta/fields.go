@@ -14,8 +14,10 @@ type fields struct {
 	differs    [4][]prob
 	differsMix mixer
 	moved      []prob
-	bytes      [4][]prob
-	bytesMix   mixer
+	bytes      *byteModel
+
+	same  []prob // of a block
+	known [blockSize]uint8
 
 	rel    []move // by the place in the base that a field points to, as an offset from itself
 	abs    []move // by what a field holds
@@ -36,12 +38,12 @@ const (
 	recentMoves = 31
 	differsBits = 13
 	movedBits   = 14
-	byteBits    = 14
 	moveBits    = 14
 	fieldLimit  = 127
 	farSince    = 63
 	recordSize  = 24 // of a relocation with addend in 64-bit ELF, the most frequent of large records
 	seldom      = 1000
+	blockSize   = 16
 )
 
 // move is what became of the thing with a key: by how much it moved.
@@ -49,13 +51,12 @@ type move struct{ key, by uint32 }
 
 func newFields() *fields {
 	f := &fields{
-		differsMix: newMixer(9), bytesMix: newMixer(256), moved: newProbs(3 << movedBits),
+		differsMix: newMixer(9), bytes: newByteModel(1), moved: newProbs(3 << movedBits), same: newProbs(64),
 		rel: make([]move, 1<<moveBits), abs: make([]move, 1<<moveBits),
 	}
 	for i := range f.differs {
-		f.differs[i], f.bytes[i] = newProbs(1<<differsBits), newProbs(1<<byteBits)
+		f.differs[i] = newProbs(1 << differsBits)
 	}
-	f.bytes[0] = newProbs(1 << 16)
 	return f
 }
 
@@ -63,11 +64,11 @@ func newFields() *fields {
 func (f *fields) reset() {
 	for i := range f.differs {
 		clearProbs(f.differs[i])
-		clearProbs(f.bytes[i])
 	}
 	clearProbs(f.moved)
+	clearProbs(f.same)
 	f.differsMix.reset()
-	f.bytesMix.reset()
+	f.bytes.reset()
 	clear(f.rel)
 	clear(f.abs)
 	clear(f.recent[:])
@@ -88,7 +89,6 @@ type guess struct {
 	field    uint32 // what it holds in the base
 	target   uint32 // the place in the base that it points to if it is an offset from itself
 	rel, abs uint32 // by how much it moves, by either table
-	known    uint32 // unknown, stays or moves by rel, and 3 times the same by abs
 }
 
 func (f *fields) guess(frame []byte, i, end int) (g guess) {
@@ -97,20 +97,49 @@ func (f *fields) guess(frame []byte, i, end int) (g guess) {
 	}
 	g.whole, g.field = true, binary.LittleEndian.Uint32(frame[i:])
 	g.target = f.where + uint32(i) + g.field
-	if m := f.rel[hashTo(g.target, moveBits)]; m.key == g.target {
-		g.rel, g.known = m.by-f.shift, stays
-		if g.rel != 0 {
-			g.known = moves
-		}
+	if m := f.rel[slot(g.target)]; m.key == g.target {
+		g.rel = m.by - f.shift
 	}
-	if m := f.abs[hashTo(g.field, moveBits)]; m.key == g.field {
+	if m := f.abs[slot(g.field)]; m.key == g.field {
 		g.abs = m.by
-		g.known += 3 * stays
-		if g.abs != 0 {
-			g.known += 3 * (moves - stays)
-		}
 	}
 	return g
+}
+
+func slot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - moveBits) }
+
+// look notes what is known of the fields that begin at the bytes of a block: unknown, stays or moves by rel, and 3 times
+// the same by abs. It returns how many are known to stay, and whether any is known to move.
+func (f *fields) look(block []byte, i, end int) (still uint32, moving bool) {
+	clear(f.known[:])
+	n := min(blockSize, end-i-3)
+	for j := 0; j < n; j++ {
+		field := binary.LittleEndian.Uint32(block[j:])
+		target := f.where + uint32(i+j) + field
+		known := uint8(unknown)
+		if m := &f.rel[slot(target)]; m.key == target {
+			known = stays
+			if m.by != f.shift {
+				known = moves
+			}
+		}
+		if m := &f.abs[slot(field)]; m.key == field {
+			if m.by == 0 {
+				known += 3 * stays
+			} else {
+				known += 3 * moves
+			}
+		}
+		if known != unknown {
+			f.known[j] = known
+			if known == stays || known == 3*stays || known == 4*stays {
+				still++
+			} else {
+				moving = true
+			}
+		}
+	}
+	return still, moving
 }
 
 // code codes frame[at:end], which holds the base's bytes from offset old on, and the image's afterwards. The frame lies at
@@ -118,10 +147,31 @@ func (f *fields) guess(frame []byte, i, end int) (g guess) {
 func (f *fields) code(c *coder, frame []byte, at, end int, old, image int64, want []byte) {
 	f.begin(frame, at, old, image)
 	for i := at; i < end; {
-		g := f.guess(frame, i, end)
+		stop := min(i+blockSize, end)
+		still, moving := f.look(frame[i:end], i, end)
+		if !moving && f.since >= blockSize && f.spelled+4 <= i {
+			p := &f.same[min(still, 3)|f.since>>5<<2|f.gap>>4<<3]
+			same := b2i(c.encoding && string(frame[i:stop]) == string(want[i:stop]))
+			if same = c.bit(same, p.p()); same != 0 {
+				p.update(1, fieldLimit)
+				i = stop
+				f.p1, f.p2 = uint32(frame[i-1]), uint32(frame[max(i-2, 0)])
+				f.since = min(f.since+blockSize, farSince)
+				continue
+			}
+			p.update(0, fieldLimit)
+		}
+		i = f.block(c, frame, i, stop, end, want)
+	}
+}
+
+// block codes the bytes of a block one by one. It returns where it ended: a field may lie beyond.
+func (f *fields) block(c *coder, frame []byte, i, stop, end int, want []byte) int {
+	for begin := i; i < stop; {
 		before := frame[i]
-		if f.codeDiffers(c, i, uint32(before), &g, c.encoding && want[i] != before) {
-			i = f.change(c, frame, i, &g, want)
+		known := uint32(f.known[i-begin])
+		if f.codeDiffers(c, i, uint32(before), known, c.encoding && want[i] != before) {
+			i = f.change(c, frame, i, end, known, want)
 		} else {
 			f.p1, f.p2 = uint32(before), f.p1
 			f.since = min(f.since+1, farSince)
@@ -131,6 +181,7 @@ func (f *fields) code(c *coder, frame []byte, at, end int, old, image int64, wan
 			f.learn(frame)
 		}
 	}
+	return i
 }
 
 func (f *fields) begin(frame []byte, at int, old, image int64) {
@@ -143,31 +194,32 @@ func (f *fields) begin(frame []byte, at int, old, image int64) {
 	f.since, f.gap, f.gap2 = farSince, farSince, farSince
 }
 
-func (f *fields) codeDiffers(c *coder, i int, before uint32, g *guess, differs bool) bool {
+func (f *fields) codeDiffers(c *coder, i int, before, known uint32, differs bool) bool {
 	bit := b2i(differs)
-	first := &f.differs[0][hashTo(g.known|f.p1<<4|before<<12|f.since>>2<<20, differsBits)]
-	if p := first.p(); p < seldom && g.known != moves {
+	first := &f.differs[0][hashTo(known|f.p1<<4|before<<12|f.since>>2<<20, differsBits)]
+	if p := first.p(); p < seldom && known != moves {
 		// Most bytes are such; mixing would tell little more of them.
 		bit = c.bit(bit, p)
 		first.update(bit, fieldLimit)
 		return bit != 0
 	}
 	column := (f.where + uint32(i)) & 7
-	return f.differsMix.code(c, bit, g.known, fieldLimit, first,
+	return f.differsMix.code(c, bit, known, fieldLimit, first,
 		&f.differs[1][hashTo(f.since|f.gap<<6|f.gap2<<12, differsBits)],
 		&f.differs[2][hashTo(before|f.p1<<8|f.p2<<16, differsBits)],
-		&f.differs[3][hashTo(column|g.known<<4|f.since<<8, differsBits)]) != 0
+		&f.differs[3][hashTo(column|known<<4|f.since<<8, differsBits)]) != 0
 }
 
 // change codes the byte at i, which differs, or the field that begins there. It returns where that ends.
-func (f *fields) change(c *coder, frame []byte, i int, g *guess, want []byte) int {
+func (f *fields) change(c *coder, frame []byte, i, end int, known uint32, want []byte) int {
 	f.gap, f.gap2 = f.since, f.gap
+	g := f.guess(frame, i, end)
 	if g.whole && i >= f.spelled+4 {
 		var by uint32
 		if c.encoding {
 			by = binary.LittleEndian.Uint32(want[i:]) - g.field
 		}
-		if by, ok := f.codeMove(c, by, g); ok {
+		if by, ok := f.codeMove(c, by, known, &g); ok {
 			binary.LittleEndian.PutUint32(frame[i:], g.field+by)
 			f.p1, f.p2, f.since = uint32(frame[i+3]), uint32(frame[i+2]), 4
 			f.enter(g.target, g.field, by)
@@ -192,18 +244,18 @@ func (f *fields) learn(frame []byte) {
 }
 
 func (f *fields) enter(target, field, by uint32) {
-	f.rel[hashTo(target, moveBits)] = move{target, by + f.shift}
-	f.abs[hashTo(field, moveBits)] = move{field, by}
+	f.rel[slot(target)] = move{target, by + f.shift}
+	f.abs[slot(field)] = move{field, by}
 }
 
 // codeMove codes by how much a field moved, or that it is none which moved by a known difference.
-func (f *fields) codeMove(c *coder, by uint32, g *guess) (uint32, bool) {
-	ctx := g.known | f.p1<<4 | f.lastMove<<12
-	if g.known%3 == moves && f.codeRight(c, by == g.rel, hashTo(ctx, movedBits)) {
+func (f *fields) codeMove(c *coder, by, known uint32, g *guess) (uint32, bool) {
+	ctx := known | f.p1<<4 | f.lastMove<<12
+	if known%3 == moves && f.codeRight(c, by == g.rel, hashTo(ctx, movedBits)) {
 		f.use(g.rel, recentMoves+1)
 		return g.rel, true
 	}
-	if g.known/3 == moves && f.codeRight(c, by == g.abs, 1<<movedBits|hashTo(ctx, movedBits)) {
+	if known/3 == moves && f.codeRight(c, by == g.abs, 1<<movedBits|hashTo(ctx, movedBits)) {
 		f.use(g.abs, recentMoves+2)
 		return g.abs, true
 	}
@@ -213,7 +265,7 @@ func (f *fields) codeMove(c *coder, by uint32, g *guess) (uint32, bool) {
 			k = j + 1
 		}
 	}
-	which := f.moved[2<<movedBits|hashTo(f.lastMove|f.moveBefore<<6|g.known%3<<12, movedBits-5)<<5:][:32]
+	which := f.moved[2<<movedBits|hashTo(f.lastMove|f.moveBefore<<6|known%3<<12, movedBits-5)<<5:][:32]
 	k = codeTree(c, which, k, 5, fieldLimit)
 	if k == 0 {
 		f.moveBefore, f.lastMove = f.lastMove, 0
@@ -254,12 +306,5 @@ func (f *fields) codeByte(c *coder, frame []byte, i int, b byte) {
 	if i >= recordSize {
 		above, next = uint32(frame[i-recordSize]), uint32(frame[i-recordSize+1])
 	}
-	byBase := f.bytes[0][before<<8:][:256]
-	byBoth := hashTo(before|f.p1<<8, byteBits)
-	byLast := hashTo(f.p1|f.p2<<8, byteBits)
-	byAbove := hashTo(above|next<<8|f.p1<<16, byteBits)
-	frame[i] = byte(codeMixed(c, f.bytesMix, 0, int(b), fieldLimit, func(node uint32) (*prob, *prob, *prob, *prob) {
-		at := spread(node, byteBits)
-		return &byBase[node], &f.bytes[1][byBoth^at], &f.bytes[2][byLast^at], &f.bytes[3][byAbove^at]
-	}))
+	frame[i] = f.bytes.code(c, b, 0, [4]uint32{before, before | f.p1<<8, f.p1 | f.p2<<8, above | next<<8 | f.p1<<16})
 }

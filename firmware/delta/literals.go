@@ -5,8 +5,7 @@ import "math/bits"
 // literals codes bytes that have no counterpart in the base: as repetitions of what stands before them in the frame
 // (Ziv and Lempel, 1977), and what does not repeat, byte by byte, as its neighbours make it likely.
 type literals struct {
-	order  [4][]prob
-	mix    mixer
+	bytes  *byteModel
 	kind   []prob // literal or match, by what came before
 	again  []prob // of a distance used lately
 	which  []prob
@@ -18,7 +17,6 @@ type literals struct {
 }
 
 const (
-	orderBits    = 15
 	literalLimit = 255
 	minMatch     = 3
 	minAgain     = 2
@@ -30,20 +28,13 @@ type match struct {
 }
 
 func newLiterals() *literals {
-	l := &literals{mix: newMixer(256 * 2), kind: newProbs(64), again: newProbs(64), which: newProbs(64 * 4),
+	l := &literals{bytes: newByteModel(2), kind: newProbs(64), again: newProbs(64), which: newProbs(64 * 4),
 		length: [2]numbers{newNumbers(), newNumbers()}, slot: newProbs(4 * 64), low: newProbs(64 * 16)}
-	for i := range l.order {
-		l.order[i] = newProbs(1 << orderBits)
-	}
-	l.order[0] = newProbs(1 << 16)
 	return l
 }
 
 func (l *literals) reset() {
-	for i := range l.order {
-		clearProbs(l.order[i])
-	}
-	l.mix.reset()
+	l.bytes.reset()
 	for _, p := range [][]prob{l.kind, l.again, l.which, l.slot, l.low} {
 		clearProbs(p)
 	}
@@ -94,14 +85,8 @@ func (l *literals) codeByte(c *coder, frame []byte, at int) {
 	if at >= l.reps[0] {
 		like = uint32(frame[at-l.reps[0]])
 	}
-	byLast := l.order[0][p1<<8:][:256]
-	byTwo, byThree := hashTo(p1|p2<<8, orderBits), hashTo(p1|p2<<8|p3<<16, orderBits)
-	byLike := hashTo(like|p1<<8, orderBits)
-	set := uint32(l.state&1) << 8
-	frame[at] = byte(codeMixed(c, l.mix, set, int(frame[at]), literalLimit, func(node uint32) (*prob, *prob, *prob, *prob) {
-		at := spread(node, orderBits)
-		return &byLast[node], &l.order[1][byTwo^at], &l.order[2][byThree^at], &l.order[3][byLike^at]
-	}))
+	afterMatch := uint32(l.state & 1)
+	frame[at] = l.bytes.code(c, frame[at], afterMatch, [4]uint32{p1, p1 | p2<<8, p1 | p2<<8 | p3<<16, like | p1<<8})
 }
 
 func (l *literals) codeMatch(c *coder, m match) (length, distance int) {

@@ -97,16 +97,45 @@ func (m mixer) code(c *coder, bit int, set uint32, limit prob, a, b, d, e *prob)
 	return bit
 }
 
-// codeMixed codes an integer of 8 bits, most significant first; at gives four probabilities for each node of the tree of
-// its bits, of which the root is 1. The sets of weights from set on are used, one for each node.
-func codeMixed(c *coder, m mixer, set uint32, v int, limit prob, at func(node uint32) (a, b, d, e *prob)) int {
+// byteModel codes bytes, most significant bit first, each bit by four contexts.
+type byteModel struct {
+	probs [4][]prob // by the first context as it is, and by hashes of the others
+	mix   mixer     // a set for each node of the tree of the bits, of which the root is 1
+}
+
+const byteBits = 15
+
+func newByteModel(sets int) *byteModel {
+	m := &byteModel{mix: newMixer(256 * sets)}
+	for i := range m.probs {
+		m.probs[i] = newProbs(1 << byteBits)
+	}
+	m.probs[0] = newProbs(1 << 16)
+	return m
+}
+
+func (m *byteModel) reset() {
+	for i := range m.probs {
+		clearProbs(m.probs[i])
+	}
+	m.mix.reset()
+}
+
+// code codes a byte. The first context has 8 bits, the others are hashed.
+func (m *byteModel) code(c *coder, v byte, set uint32, contexts [4]uint32) byte {
+	p0 := m.probs[0][contexts[0]<<8:][:256]
+	h1, h2, h3 := hashTo(contexts[1], byteBits), hashTo(contexts[2], byteBits), hashTo(contexts[3], byteBits)
+	p1, p2, p3 := m.probs[1][:1<<byteBits], m.probs[2][:1<<byteBits], m.probs[3][:1<<byteBits]
 	node := uint32(1)
 	for i := 7; i >= 0; i-- {
-		a, b, d, e := at(node)
-		node = node<<1 | uint32(m.code(c, v>>i&1, set|node, limit, a, b, d, e))
+		at := node * 0x9E35 & (1<<byteBits - 1) // lays the nodes over what all contexts share
+		bit := m.mix.code(c, int(v>>i&1), set<<8|node, byteLimit, &p0[node], &p1[h1^at], &p2[h2^at], &p3[h3^at])
+		node = node<<1 | uint32(bit)
 	}
-	return int(node & 255)
+	return byte(node)
 }
+
+const byteLimit = 255
 
 // codeTree codes an integer of n bits, most significant first, each by the bits before it; ps has 2^n probabilities.
 func codeTree(c *coder, ps []prob, v, n int, limit prob) int {
@@ -126,9 +155,6 @@ func hashTo(x uint32, bits uint) uint32 {
 	x ^= x >> 15
 	return x * 0x85EBCA77 >> (32 - bits)
 }
-
-// spread lays the nodes of a tree over the probabilities that contexts share.
-func spread(node uint32, bits uint) uint32 { return node * 0x9E35 & (1<<bits - 1) }
 
 func b2i(b bool) int {
 	if b {
