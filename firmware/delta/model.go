@@ -1,6 +1,6 @@
 package delta
 
-import "math"
+import "math/bits"
 
 // prob is an adaptive probability that a bit is 1: 22 bits of it, above 10 bits that count how often it was used. The
 // first uses move it fast, later ones slowly (the state map of Mahoney's lpaq, 2007).
@@ -43,19 +43,34 @@ func clearProbs(p []prob) {
 	}
 }
 
-// logit[p] is 256 times the logarithm of the odds of a probability of p in 2^-12; odds is the inverse of that, from -2047
-// to 2047 and shifted by 2048, in 2^-16.
+// logit[p] is 256 times the logarithm of the odds of a probability of p+1/2 in 2^-12, rounded towards 0; odds is the inverse
+// of that, from -2047 to 2047 and shifted by 2048, in 2^-16. They are made of integers alone, so that they are the same on
+// every machine.
 var logit, odds = func() (l [4096]int32, o [4096]uint32) {
-	for i := range l {
-		p := (float64(i) + 0.5) / 4096
-		l[i] = int32(math.Round(256 * math.Log(p/(1-p))))
-	}
-	for i := range o {
-		p := 65536 / (1 + math.Exp(-float64(i-2048)/256))
-		o[i] = uint32(min(max(p, 16), 65520))
+	const one, step = 1 << 48, 282576638621015 // step is exp(1/256)
+	power := uint64(one) // exp(k/256) times one
+	for k, i := 0, 2048; i < 4096; k++ {
+		if k < 2048 {
+			hi, lo := bits.Mul64(power, 1<<16)
+			q, _ := bits.Div64(hi, lo, power+one)
+			o[2048+k], o[2048-k] = uint32(q), 1<<16-uint32(q)
+		}
+		hi, lo := bits.Mul64(power, step)
+		power = hi<<16 | lo>>48
+		for i < 4096 && below(uint64(2*i+1), one, power, uint64(8191-2*i)) {
+			l[i], l[4095-i] = int32(k), -int32(k)
+			i++
+		}
 	}
 	return l, o
 }()
+
+// below reports whether a times b is less than x times y.
+func below(a, b, x, y uint64) bool {
+	h1, l1 := bits.Mul64(a, b)
+	h2, l2 := bits.Mul64(x, y)
+	return h1 < h2 || h1 == h2 && l1 < l2
+}
 
 // mixInputs is how many probabilities a mixer weighs.
 const mixInputs = 4
