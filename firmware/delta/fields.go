@@ -36,9 +36,9 @@ type fields struct {
 
 const (
 	recentMoves = 31
-	differsBits = 13
+	differsBits = 12
 	movedBits   = 14
-	moveBits    = 14
+	moveBits    = 12
 	fieldLimit  = 127
 	farSince    = 63
 	recordSize  = 24 // of a relocation with addend in 64-bit ELF, the most frequent of large records

@@ -118,7 +118,7 @@ type byteModel struct {
 	mix   mixer     // a set for each node of the tree of the bits, of which the root is 1
 }
 
-const byteBits = 15
+const byteBits = 13
 
 func newByteModel(sets int) *byteModel {
 	m := &byteModel{mix: newMixer(256 * sets)}
