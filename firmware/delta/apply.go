@@ -244,10 +244,6 @@ func (a *applier) frame(d *Decoder, f firmware.Frame, image, stored []byte) erro
 		return fmt.Errorf("read frame %d: %w", f.Index, err)
 	}
 	image, err := d.Decode(image, f, stored, a.base, a.head.From().Length)
-	if errors.Is(err, firmware.ErrCorrupt) && f.Kind == firmware.FrameDelta && firmware.Sum(stored) == f.StoredSHA256 {
-		// The patch is whole: what does not decode was coded by other bytes of the base.
-		err = fmt.Errorf("frame %d: %w", f.Index, ErrBase)
-	}
 	if err != nil {
 		return err
 	}
