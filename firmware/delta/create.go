@@ -177,8 +177,8 @@ func (e *encoder) encode(image []byte, at int64) (firmware.Frame, []byte) {
 	e.out = e.codec.encode(e.out[:0], image, at, e.planner.base, ops, e.work[:len(image)])
 	f := firmware.Frame{Kind: firmware.FrameDelta, ImageSHA256: sum}
 	stored := e.out
-	if len(stored) > len(image)/8 && fresh(ops) > len(image)/2 {
-		// What is new altogether is decoded faster so.
+	if fresh(ops) > len(image)/2 {
+		// What is new altogether, and not noise, is decoded faster so.
 		if z := e.plain.Compress(image); len(z) <= len(stored)+len(stored)/64 {
 			f.Kind, stored = firmware.FrameZstd, z
 		}
@@ -190,11 +190,11 @@ func (e *encoder) encode(image []byte, at int64) (firmware.Frame, []byte) {
 	return f, bytes.Clone(stored)
 }
 
-// fresh is how many bytes of a frame the base does not have.
+// fresh is how many bytes of a frame the base does not have, and which can be coded.
 func fresh(ops []operation) int {
 	n := 0
 	for _, o := range ops {
-		if o.kind == opFresh || o.kind == opRaw {
+		if o.kind == opFresh {
 			n += o.length
 		}
 	}

@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -171,9 +172,13 @@ func (d *codec) encode(out, frame []byte, image int64, base []byte, ops []operat
 	return d.c.finish()
 }
 
+// raw codes bytes as they are, two at a time.
 func (d *codec) raw(b []byte) {
-	for i := range b {
-		b[i] = byte(d.c.direct(uint64(b[i]), 8))
+	for ; len(b) >= 2; b = b[2:] {
+		binary.BigEndian.PutUint16(b, uint16(d.c.plain(uint64(binary.BigEndian.Uint16(b)), 16)))
+	}
+	if len(b) == 1 {
+		b[0] = byte(d.c.plain(uint64(b[0]), 8))
 	}
 }
 

@@ -48,7 +48,7 @@ func clearProbs(p []prob) {
 // every machine.
 var logit, odds = func() (l [4096]int32, o [4096]uint32) {
 	const one, step = 1 << 48, 282576638621015 // step is exp(1/256)
-	power := uint64(one) // exp(k/256) times one
+	power := uint64(one)                       // exp(k/256) times one
 	for k, i := 0, 2048; i < 4096; k++ {
 		if k < 2048 {
 			hi, lo := bits.Mul64(power, 1<<16)

@@ -47,13 +47,30 @@ func (c *coder) bit(bit int, p uint32) int {
 	return bit
 }
 
-// direct codes the low n bits of v without a model, most significant first.
+// direct codes the low n bits of v, at most 63, without a model, 16 at a time, most significant first.
 func (c *coder) direct(v uint64, n int) uint64 {
 	var got uint64
-	for i := n - 1; i >= 0; i-- {
-		got = got<<1 | uint64(c.bit(int(v>>i&1), 1<<15))
+	for n > 0 {
+		k := min(n, 16)
+		n -= k
+		got = got<<k | c.plain(v>>n&(1<<k-1), k)
 	}
 	return got
+}
+
+// plain codes an integer of k bits, all of which are as likely.
+func (c *coder) plain(v uint64, k int) uint64 {
+	c.rng >>= k
+	if c.encoding {
+		c.add(v * c.rng)
+	} else {
+		v = min(c.low/c.rng, 1<<k-1)
+		c.low -= v * c.rng
+	}
+	if c.rng < 1<<32 {
+		c.shift()
+	}
+	return v
 }
 
 // add moves the low end up; a carry goes into what was put out.
