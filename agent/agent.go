@@ -38,6 +38,9 @@ type Options struct {
 	// the reboot is the caller's.
 	Reboot func(context.Context) error
 
+	// Spare is called before an installation begins, to give back memory that is not needed during it. nil for nothing.
+	Spare func()
+
 	Retry    Retry
 	Link     link.Timing // zero fields have the link's defaults, but for Poll: the configuration's
 	Limits   install.Limits

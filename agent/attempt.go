@@ -76,6 +76,9 @@ func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot instal
 		defer base.Close()
 		p.Base, p.BaseImage = base, image
 	}
+	if a.o.Spare != nil {
+		a.o.Spare()
+	}
 	return install.Run(ctx, p)
 }
 

@@ -11,10 +11,11 @@ import (
 // EncodeOptions are the choices of whoever makes an artifact.
 type EncodeOptions struct {
 	// FrameSize is a power of two from MinFrameSize to MaxFrameSize, in bytes.
-	// 0 means DefaultFrameSize, or the least larger one by which the image has
-	// no more than MaxFrames.
+	// 0 means DefaultFrameSize, by which every image has no more than MaxFrames.
+	// Larger frames make a smaller artifact; a device has two or three of them
+	// in memory.
 	FrameSize int
-	// Workers compress at the same time, each in about 40 MiB. 0 means
+	// Workers compress at the same time, each in about 70 MiB. 0 means
 	// GOMAXPROCS. They make no difference to the artifact.
 	Workers int
 	// Progress, if set, is called with the bytes of the image that are done,
@@ -66,8 +67,7 @@ func (o EncodeOptions) frameSizeFor(size int64) (int, error) {
 	}
 	n := o.FrameSize
 	if n == 0 {
-		for n = DefaultFrameSize; frameCount(size, n) > MaxFrames; n *= 2 {
-		}
+		n = DefaultFrameSize
 	}
 	if !validFrameSize(n) {
 		return 0, fmt.Errorf("encode image: frame size %d is not a power of two from %d to %d", n, MinFrameSize, MaxFrameSize)

@@ -185,7 +185,7 @@ func checkBorders(t *testing.T, size int64) {
 	if err := DecodeFile(context.Background(), image+".fla", image+".out", nil); err != nil {
 		t.Fatal(err)
 	}
-	if e.Image.Length != size || e.Frames != int(size>>20)+1 || e.Frames-e.ZeroFrames > 7 {
+	if e.Image.Length != size || e.Frames != int(size/DefaultFrameSize)+1 || e.Frames-e.ZeroFrames > 7 {
 		t.Errorf("image of %d bytes: %+v", size, e)
 	}
 	for _, border := range []int64{0, 1 << 30, 1 << 31, size} {

@@ -91,7 +91,7 @@ const (
 	// size is a power of two.
 	MinFrameSize     = 1 << 16
 	MaxFrameSize     = 1 << 22
-	DefaultFrameSize = 1 << 20
+	DefaultFrameSize = 4 << 20
 
 	// MaxImage is the longest image in bytes, 256 GiB.
 	MaxImage = MaxFrames * MaxFrameSize

@@ -11,7 +11,7 @@
 //
 // # Stages
 //
-//	fetch (1 goroutine)  ->  verify, decode, verify, compare, write (1 to 3)
+//	fetch (1 goroutine)  ->  verify, decode, verify, compare, write (2 or 3)
 //
 // A frame is written by the worker that decoded it, while others decode; a checkpoint is made by the worker whom it
 // meets, while others go on. No image is in memory: the buffers of an install are bounded by Limits.Buffers, lie outside

@@ -344,7 +344,7 @@ func TestBuffersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		total := int64(len(r.stored.memory) + len(r.images.memory))
-		if limit := max(20<<20, 2*size+compareChunk); total > limit || r.workers < 2 {
+		if limit := max(16<<20, 2*size+compareChunk); total > limit || r.workers < 2 {
 			t.Errorf("frames of %d: %d bytes of buffers for %d workers, at most %d are promised", size, total, r.workers, limit)
 		}
 		r.close()

@@ -70,10 +70,10 @@ func newRun(p Plan) (*run, error) {
 		return nil, errors.New("installing: manifest, source, target, slot and journal are needed")
 	}
 	l := &p.Limits
-	orDefault(&l.Buffers, 20<<20)
+	orDefault(&l.Buffers, 16<<20)
 	orDefault(&l.Request, math.MaxInt64)
 	orDefault(&l.Checkpoint, 16<<20)
-	orDefault(&l.Workers, min(3, runtime.GOMAXPROCS(0)+1))
+	orDefault(&l.Workers, min(3, max(2, runtime.GOMAXPROCS(0))))
 	orDefault(&l.Attempts, 6)
 	orDefault(&l.Backoff, 500*time.Millisecond)
 	orDefault(&l.MaxBackoff, 30*time.Second)

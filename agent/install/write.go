@@ -8,7 +8,7 @@ import (
 
 const (
 	blockSize    = 4 << 10   // what is compared and written as a whole
-	compareChunk = 256 << 10 // read at once to be compared, at most
+	compareChunk = 128 << 10 // read at once to be compared, at most
 	probeEvery   = 512 << 10 // one block in so many bytes tells whether a frame is worth comparing
 	leastZeros   = 16        // blocks of zeros in a row that are not written
 	leastSame    = 5         // unchanged blocks in a row, between two that differ, that are not written

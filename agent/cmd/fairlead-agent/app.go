@@ -165,7 +165,7 @@ func (c *call) open(verb string) (*agent.Agent, error) {
 	if c.rate >= 0 {
 		cfg.Rate = c.rate
 	}
-	o := agent.Options{Log: log, Version: version, BuildTime: buildTime(), Progress: c.showProgress(time.Now)}
+	o := agent.Options{Log: log, Version: version, BuildTime: buildTime(), Progress: c.showProgress(time.Now), Spare: spareMemory}
 	if c.reboots = len(cfg.Reboot) > 0; c.reboots {
 		o.Reboot = rebooter(cfg.Reboot, log)
 	}

@@ -20,27 +20,14 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 )
 
 // version is set by -ldflags "-X main.version=...".
 var version = "0.0.0-dev"
 
-// Memory: a device has little, and an image is much. What the buffers of an installation
-// take lies outside of Go's heap.
-const (
-	memoryLimit = 32 << 20 // bytes, unless GOMEMLIMIT says otherwise
-	gcPercent   = 50       // unless GOGC says otherwise
-)
-
 func main() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	limitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
