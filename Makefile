@@ -10,7 +10,7 @@ TOOLS   := fairlead-sign:signer fairlead-repo:tufrepo fairlead-agent:agent fairl
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build test test-long bench lint size demo need clean
+.PHONY: help build test test-long bench bench-peers lint size demo need clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
 bench: build ## the figures, as Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchtime 3x -timeout 60m ./test/bench
 	$(GO) test -run '^$$' -bench . -timeout 30m $$($(GO) list ./... | grep -v /test/)
+	@echo "beside other tools, as root, with Debian's packages, for an hour or more: make bench-peers"
+
+bench-peers: ## the figures beside those of other tools, on images that are made at the first run
+	$(GO) test -run '^$$' -bench . -timeout 12h ./test/peers
 
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
