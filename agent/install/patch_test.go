@@ -88,7 +88,6 @@ func TestPatch(t *testing.T) {
 			stored = append(stored, i)
 		}
 	}
-	rnd := rand.New(rand.NewPCG(1, 1))
 	for _, c := range []struct {
 		name     string
 		spoil    func(p []byte, off int64) error
