@@ -7,28 +7,18 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 )
 
-// base opens the slot that runs, if the release has a patch from what it holds. Whatever goes wrong costs a patch: nil.
+// base opens the slot that runs: for the patch from what it holds, if there is one, else for what it has in common with
+// the release. Whatever goes wrong costs bytes, no more: nil.
 func (a *attempt) base(ctx context.Context, m *firmware.Manifest) (*install.Base, firmware.Blob) {
-	if len(m.Patches) == 0 {
-		return nil, firmware.Blob{}
-	}
 	b, err := install.OpenBase(a.cfg.Slots.Path(a.slot.Other()))
 	if err != nil {
-		a.o.Log.Warn("install without a patch", "error", err)
+		a.o.Log.Warn("install without what the running slot holds", "error", err)
 		return nil, firmware.Blob{}
 	}
-	image := a.runs.Image
-	if image.Length == 0 {
-		image = a.identify(ctx, b, m)
+	if len(m.Patches) > 0 && a.runs.Image.Length == 0 {
+		return b, a.identify(ctx, b, m)
 	}
-	for _, p := range m.Patches {
-		if p.From == image {
-			return b, image
-		}
-	}
-	a.o.Log.Info("no patch is for the release that runs", "version", a.runs.Version, "patches", len(m.Patches))
-	_ = b.Close()
-	return nil, firmware.Blob{}
+	return b, a.runs.Image
 }
 
 // identify finds out what a slot holds that no update has written: the image that the device was delivered with.

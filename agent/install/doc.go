@@ -36,6 +36,11 @@
 // that cover it are fetched, at the end. When so many fail that the artifact would be cheaper, or the patch is not there or
 // not the one of the manifest, the artifact brings the rest. What is in the slot stays: it is counted in bytes of the image.
 //
+// # What the device has
+//
+// Frames of the artifact that the slot or the base hold at their place are not fetched. A few frames tell whether that is
+// worth while: an older image of the same product may have many in common, another image none, and is not read in full.
+//
 // # Writing
 //
 // A few blocks of 4 KiB tell whether the slot may hold a frame, or a part of it, already. If so, it is compared, and only

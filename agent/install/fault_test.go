@@ -128,11 +128,12 @@ func TestSlotFaults(t *testing.T) {
 					t.Errorf("journal says %d frames, want %d; healed %d, want %d", kept, c.kept, res.Healed, c.healed)
 				}
 				s := &memorySource{release: rel}
-				if _, err := Run(t.Context(), plan(t, s, d.Device, journal)); err != nil {
+				again, err := Run(t.Context(), plan(t, s, d.Device, journal))
+				if err != nil {
 					t.Fatal(err)
 				}
-				if c.kept == -1 && len(s.framesAsked()) != 11 {
-					t.Errorf("frames %v were fetched again, all should be", s.framesAsked())
+				if c.kept == -1 && again.Skipped != 0 {
+					t.Errorf("%d bytes of a slot of which nothing may be believed were not looked at", again.Skipped)
 				}
 				checkSlot(t, path, rel.image)
 			})

@@ -24,6 +24,11 @@ func (r *run) fill(ctx context.Context) error {
 // fillFrom brings what c has into the slot, and once more the frames that the source gave wrong. Those that were wrong
 // twice are in bad.
 func (r *run) fillFrom(ctx context.Context, c *carrier) (bad []error, err error) {
+	if !c.isPatch() {
+		if err := r.keepHeld(ctx, c); err != nil {
+			return nil, err
+		}
+	}
 	for range 2 {
 		todo := r.todo(c)
 		if len(todo) == 0 {

@@ -27,7 +27,8 @@ type Plan struct {
 
 	// Base is an image that the device has already, as in the slot that runs, and BaseImage what it is believed to be. Where
 	// the release has a patch from that image, the patch is fetched in place of the artifact. Whether the belief is right
-	// is found out frame by frame: what the base does not make is fetched from the artifact. nil for none.
+	// is found out frame by frame: what the base does not make is fetched from the artifact. Without a patch, frames that the
+	// base holds at their place are taken from it. nil for none.
 	Base      io.ReaderAt
 	BaseImage firmware.Blob
 
@@ -74,5 +75,6 @@ type Result struct {
 	Zeroed    int64 // bytes made zeros without being written, where the slot allows it
 	Skipped   int64 // bytes of frames that an earlier attempt left in the slot
 	Patched   int64 // bytes of frames that a patch made, whether they were written or not
+	Held      int64 // bytes of frames that slot or base held, which were not fetched
 	Healed    int   // frames that read back wrong and were fetched and written again
 }

@@ -134,11 +134,11 @@ func TestOnlyWhatDiffersIsWritten(t *testing.T) {
 		read    int64 // at most, before the slot is read back
 	}{
 		{"the same image", image, 0, 4 * frame},
-		{"a byte differs", old(func(b []byte) { b[frame/2]++ }), blockSize, 4 * frame},
-		{"two bytes near each other", old(func(b []byte) { b[frame]++; b[frame+4*blockSize]++ }), 5 * blockSize, 4 * frame},
-		{"the last byte", old(func(b []byte) { b[len(b)-1]++ }), blockSize, 4 * frame},
-		{"a frame differs", old(func(b []byte) { clear(b[2*frame : 3*frame]) }), frame, 4 * frame},
-		{"all differs", bytes.Repeat([]byte{0xA5}, len(image)), int64(len(image)), 4 * 2 * blockSize},
+		{"a byte differs", old(func(b []byte) { b[frame/2]++ }), blockSize, 6 * frame},
+		{"two bytes near each other", old(func(b []byte) { b[frame]++; b[frame+4*blockSize]++ }), 5 * blockSize, 6 * frame},
+		{"the last byte", old(func(b []byte) { b[len(b)-1]++ }), blockSize, 6 * frame},
+		{"a frame differs", old(func(b []byte) { clear(b[2*frame : 3*frame]) }), frame, 6 * frame},
+		{"all differs", bytes.Repeat([]byte{0xA5}, len(image)), int64(len(image)), frame + 4*2*blockSize},
 	} {
 		for _, kind := range deviceKinds(t) {
 			t.Run(c.name+"/"+kind.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package install
 import (
 	"bytes"
 	"fmt"
-	"hash/maphash"
 )
 
 const (
@@ -33,10 +32,7 @@ func (w *worker) put(e Extent, image []byte) error {
 		}
 		i = next
 	}
-	sum := maphash.Bytes(w.seed, image)
-	w.mu.Lock()
-	w.sums[e] = sum
-	w.mu.Unlock()
+	w.remember(e, image)
 	return w.finish(e, n)
 }
 
