@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
@@ -37,6 +38,16 @@ func (r *run) patch() *carrier {
 }
 
 func (c *carrier) isPatch() bool { return c.from.Length > 0 }
+
+// workers is how many are of use, at two or three at most, for each takes the memory of a frame. An artifact is decoded so
+// quickly that one more than there are processors keeps them busy while another waits for the slot.
+func (c *carrier) workers() int {
+	n := runtime.GOMAXPROCS(0)
+	if !c.isPatch() {
+		n++
+	}
+	return min(max(n, 2), 3)
+}
 
 func (c *carrier) name() string { return "blobs/" + c.SHA256.String() }
 

@@ -1,6 +1,12 @@
 package install
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
+
+// checkpointEvery is the longest time between two checkpoints, for slow lines.
+const checkpointEvery = 3 * time.Second
 
 // finish notes that the slot holds the image bytes of e, and makes a checkpoint when it is time for one. The other workers
 // go on meanwhile, but not for long.
@@ -11,22 +17,28 @@ func (r *run) finish(e Extent, n tally) error {
 	r.res.Written += n.written
 	r.res.Unchanged += n.unchanged
 	r.res.Zeroed += n.zeroed
-	since := r.since
+	due, late := r.due()
 	r.mu.Unlock()
 	r.report(PhaseInstall)
-	if since >= 2*r.Limits.Checkpoint {
+	if late {
 		r.syncing.Lock()
-	} else if since < r.Limits.Checkpoint || !r.syncing.TryLock() {
+	} else if !due || !r.syncing.TryLock() {
 		return nil
 	}
 	defer r.syncing.Unlock()
 	r.mu.Lock()
-	since = r.since
+	due, _ = r.due()
 	r.mu.Unlock()
-	if since < r.Limits.Checkpoint {
+	if !due {
 		return nil // the one that was waited for has done it
 	}
 	return r.checkpoint()
+}
+
+// due says whether it is time for a checkpoint, or more than time.
+func (r *run) due() (due, late bool) {
+	due = r.since >= r.Limits.Checkpoint || r.since > 0 && time.Since(r.synced) >= checkpointEvery
+	return due, r.since >= 2*r.Limits.Checkpoint
 }
 
 // checkpoint makes all that is done durable, and only then says so in the journal. A journal that cannot be written does
@@ -34,7 +46,7 @@ func (r *run) finish(e Extent, n tally) error {
 func (r *run) checkpoint() error {
 	r.mu.Lock()
 	done, lost := r.done, r.lost
-	r.since = 0
+	r.since, r.synced = 0, time.Now()
 	r.mu.Unlock()
 	if lost {
 		return nil // somebody else has met it

@@ -57,7 +57,7 @@
 // # What a crash leaves
 //
 // Before the first byte of the slot changes, a journal record binds the journal to the artifact, the image and the slot.
-// Then, every Limits.Checkpoint bytes: fsync of the slot, then a record of what is durable. A crash
+// Then, every Limits.Checkpoint bytes and every few seconds: fsync of the slot, then a record of what is durable. A crash
 //
 //	before the first record      the slot as it was, and another install's journal, or none
 //	between two records          what the last record says is durable; the frames written after it are looked at,

@@ -60,7 +60,7 @@ func (r *run) fillRest(ctx context.Context, why error) (bad []error, err error) 
 		r.c.close()
 		r.c = c
 	}
-	if err := r.allocate(c.head); err != nil {
+	if err := r.allocate(c); err != nil {
 		return nil, err
 	}
 	return r.fillFrom(ctx, c)

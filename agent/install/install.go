@@ -41,10 +41,10 @@ type Plan struct {
 
 // Limits bound what an install takes. A zero field has its default.
 type Limits struct {
-	Buffers    int64         // bytes of all buffers together; 16 MiB; what one worker needs is taken whatever it says
+	Buffers    int64         // bytes of all buffers together; 20 MiB; what one worker needs is taken whatever it says
 	Request    int64         // artifact bytes asked for in one request; no bound
-	Checkpoint int64         // image bytes that come into the slot between two syncs of it; 16 MiB
-	Workers    int           // goroutines that verify, decode and write; GOMAXPROCS, but 2 or 3, so that one can wait for the slot
+	Checkpoint int64         // image bytes that come into the slot between two syncs of it; 64 MiB; it is synced every 3 s, too
+	Workers    int           // goroutines that verify, decode and write; 2 or 3, by GOMAXPROCS
 	Attempts   int           // failed requests in a row, without much read between them, before giving up; 6
 	Backoff    time.Duration // longest first wait between requests, doubled for each failure, with full jitter; 500 ms
 	MaxBackoff time.Duration // longest wait; 30 s

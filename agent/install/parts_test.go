@@ -260,7 +260,7 @@ func TestThrottleEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// Who looks on sees the bytes come, how quickly, and how long it will take.
+// Who looks on sees the bytes come, how quickly, and how long it will take. What has come is made durable every few seconds.
 func TestProgressOnALongLine(t *testing.T) {
 	rel := makeRelease(t, testImage(80, 0))
 	path, journal := shmSlot(t, 1), fastDir(t)
@@ -269,8 +269,9 @@ func TestProgressOnALongLine(t *testing.T) {
 		var seen []Progress
 		var at []time.Duration
 		start := time.Now()
+		d := &countingDevice{Device: openTestSlot(t, path, SlotOptions{Capacity: 1 << 30})}
 		_, err := Run(t.Context(), Plan{
-			Manifest: rel.manifest, Source: source, Target: openTestSlot(t, path, SlotOptions{Capacity: 1 << 30}), Slot: "b", Journal: journal,
+			Manifest: rel.manifest, Source: source, Target: d, Slot: "b", Journal: journal,
 			Progress: func(p Progress) { seen, at = append(seen, p), append(at, time.Since(start)) },
 		})
 		took := time.Since(start)
@@ -288,6 +289,9 @@ func TestProgressOnALongLine(t *testing.T) {
 		left := took - at[middle]
 		if p := seen[middle]; p.Rate < lineRate*95/100 || p.Rate > lineRate*105/100 || p.Left < left*95/100-time.Second || p.Left > left*105/100+time.Second {
 			t.Errorf("half way, with %v to go: %+v", left, p)
+		}
+		if n := time.Duration(d.syncs.Load()); n < took/checkpointEvery || n > took/checkpointEvery+2 {
+			t.Errorf("%d syncs in %v", n, took)
 		}
 		if last := seen[len(seen)-1]; last.Phase != PhaseVerify || last.Done != last.Total || last.Left != 0 {
 			t.Errorf("at the end %+v", last)

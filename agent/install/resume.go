@@ -1,6 +1,10 @@
 package install
 
-import "github.com/fairlead/fairlead/firmware"
+import (
+	"time"
+
+	"github.com/fairlead/fairlead/firmware"
+)
 
 // resume marks what an earlier attempt left in the slot, and binds the journal.
 func (r *run) resume() error {
@@ -12,7 +16,7 @@ func (r *run) resume() error {
 	if r.done = durable; resumed {
 		r.look()
 	}
-	r.res.Skipped = r.done.total()
+	r.res.Skipped, r.synced = r.done.total(), time.Now()
 	r.Log.Info("installing", "release", r.Manifest.Version, "slot", r.Slot, "bytes", r.Manifest.Image.Length, "kept", r.res.Skipped)
 	return nil
 }

@@ -1,13 +1,13 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
 	"log/slog"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,8 +51,9 @@ type run struct {
 	done    ranges     // of the image: it is in the slot
 	refused ranges     // of the image: frames that the base does not make
 	sums    map[Extent]uint64
-	since   int64 // bytes that came into the slot since the last checkpoint
-	lost    bool  // Sync failed: nothing more may be believed of the slot
+	since   int64     // bytes that came into the slot since the last checkpoint
+	synced  time.Time // when that was
+	lost    bool      // Sync failed: nothing more may be believed of the slot
 	res     Result
 	ahead   int64 // bytes that will have been fetched in the end
 
@@ -70,10 +71,9 @@ func newRun(p Plan) (*run, error) {
 		return nil, errors.New("installing: manifest, source, target, slot and journal are needed")
 	}
 	l := &p.Limits
-	orDefault(&l.Buffers, 16<<20)
+	orDefault(&l.Buffers, 20<<20)
 	orDefault(&l.Request, math.MaxInt64)
-	orDefault(&l.Checkpoint, 16<<20)
-	orDefault(&l.Workers, min(3, max(2, runtime.GOMAXPROCS(0))))
+	orDefault(&l.Checkpoint, 64<<20)
 	orDefault(&l.Attempts, 6)
 	orDefault(&l.Backoff, 500*time.Millisecond)
 	orDefault(&l.MaxBackoff, 30*time.Second)
@@ -99,7 +99,7 @@ func (r *run) run(ctx context.Context) error {
 	if err := r.Target.Reserve(r.Manifest.Image.Length, extents(r.c.head)); err != nil {
 		return err
 	}
-	if err := r.allocate(r.c.head); err != nil {
+	if err := r.allocate(r.c); err != nil {
 		return err
 	}
 	if err := r.resume(); err != nil {
@@ -133,14 +133,14 @@ func (r *run) close() {
 }
 
 // allocate divides the memory: one frame of the image for each worker, the rest for what was fetched.
-func (r *run) allocate(head *firmware.Head) error {
-	largest := int64(blockSize)
+func (r *run) allocate(c *carrier) error {
+	head, largest := c.head, int64(blockSize)
 	for i := range head.Len() {
 		largest = max(largest, head.Frame(i).Stored)
 	}
 	r.chunk = min(compareChunk, head.FrameSize())
 	room := int64(head.FrameSize() + r.chunk)
-	r.workers = int(min(max((r.Limits.Buffers-largest)/room, 1), int64(r.Limits.Workers)))
+	r.workers = int(min(max((r.Limits.Buffers-largest)/room, 1), int64(cmp.Or(r.Limits.Workers, c.workers()))))
 	r.free()
 	var err error
 	if r.images, err = newBuffers(r.workers, int(room)); err != nil {
