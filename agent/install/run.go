@@ -118,6 +118,7 @@ func (r *run) choose(ctx context.Context) error {
 		if err == nil || !unusable(err) {
 			return err
 		}
+		r.c.close()
 		r.Log.Warn("there is a patch, but it cannot be used: the artifact takes its place", "err", err)
 	}
 	r.c = r.artifact()
