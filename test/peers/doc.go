@@ -62,5 +62,6 @@
 // Peers that take minutes and whose inputs have not changed are not run again:
 // their sizes, processor times and patches come out of the cache, and their
 // rows say so. The key is the tool, its version, its arguments and the SHA-256
-// of both images. Fairlead itself is always run.
+// of both images. Fairlead itself is always run, and so is the peer with whose
+// time it is compared.
 package peers

@@ -106,6 +106,15 @@ func (c cache) patch(b testing.TB, p pair, by patcher) (file string, r result) {
 	return file, r
 }
 
+// patchNow has a peer make a patch, whatever was before.
+func (c cache) patchNow(b testing.TB, p pair, by patcher) result {
+	b.Helper()
+	file := filepath.Join(c.scratch(b), "patch")
+	r := resultOf(b, file, run(b, by.create(p.old, p.new, file)...))
+	r.Tool = by.tool + " " + version(b, by.tool)
+	return r
+}
+
 // remember has make fill a file, and put the rest into r, unless both are known for the same tool, key and images.
 func (c cache) remember(b testing.TB, p pair, tool, key string, make func(file string), r *result) (file string) {
 	b.Helper()

@@ -33,7 +33,12 @@ func patchSizes(b *testing.B, title string, wanted func(pair) bool, peers func(t
 		t.add(p, "fairlead", mine.Bytes, "", mine.CPU, "", mib(mine.RSS), mine.measured())
 		best := int64(math.MaxInt64)
 		for i, peer := range peers(b, p) {
-			_, r := c.patch(b, p, peer)
+			var r result
+			if i == 0 { // with its time ours is compared: it is to have had the same machine
+				r = c.patchNow(b, p, peer)
+			} else {
+				_, r = c.patch(b, p, peer)
+			}
 			best = min(best, r.Bytes)
 			t.add(p, peer.name+" ("+r.Tool+")", r.Bytes, share(mine.Bytes, r.Bytes), r.CPU, share(mine.CPU, r.CPU), mib(r.RSS), r.measured())
 			if i == 0 {
