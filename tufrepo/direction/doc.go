@@ -26,7 +26,10 @@
 //	   "x-fairlead-direction": {
 //	      "schema": 1, "tenant": "acme", "device": "9f0c…", "hardware": "base-unit-1",
 //	      "issued": "2026-09-01T10:00:00Z",
-//	      "update": "4e1d…"}},
+//	      "update": "4e1d…",
+//	      "kind": "soft",                      forced (as without it), soft, download_only, ask
+//	      "until": "2026-09-02T04:00:00Z",     the end of the window, if there is one
+//	      "defer_until": "2026-09-04T10:00:00Z"}}, of soft, and of ask if there is such a moment
 //	 "signatures": [{"keyid": "…", "sig": "…"}]}
 //
 // "update" names one attempt at one release. It stays the same when the direction
@@ -34,6 +37,23 @@
 // again; a new attempt has a new name. A direction without a target has an empty
 // "targets" and no "update", and still names its device: else it could be played
 // to any other.
+//
+// # Terms
+//
+// "kind" says how the target is to be taken; see [Kind]. A question (ask) names the release
+// that it is about as its target: the device makes sure that it is genuine and fits before
+// it asks anybody, and installs nothing. The direction that follows a question may have its
+// name in "update"; then the answer holds for it. "until" ends the beginning of things: a
+// device that has not begun to reboot by then waits for another direction, and keeps what
+// it has fetched.
+//
+// A direction without a target that has "offline": true, and an "update" that names this
+// order, switches the cloud connection of the device off. It is switched on again at the
+// device only; an order that was obeyed is not obeyed again.
+//
+// A kind that the reader does not know is refused, because to take it for another would do
+// what nobody asked for. A director sends other kinds than forced only to agents that know
+// them.
 //
 // Members that this version does not know are kept under the signature and
 // otherwise ignored, inside "x-fairlead-direction" too. A schema other than 1 is

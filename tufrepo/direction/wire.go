@@ -27,6 +27,11 @@ type header struct {
 	Hardware string `json:"hardware"`
 	Issued   string `json:"issued"`
 	Update   string `json:"update,omitempty"`
+
+	Kind       Kind      `json:"kind,omitempty"`
+	Until      time.Time `json:"until,omitzero"`
+	DeferUntil time.Time `json:"defer_until,omitzero"`
+	Offline    bool      `json:"offline,omitempty"`
 }
 
 // custom is the target's custom member: what both repositories must agree on.
@@ -71,13 +76,15 @@ func Sign(d Direction, s Signer) ([]byte, error) {
 func (d Direction) metadata() (*metadata.Metadata[metadata.TargetsType], error) {
 	md := metadata.Targets(d.Expires)
 	md.Signed.Version = d.Version
-	md.Signed.UnrecognizedFields = map[string]any{extension: map[string]any{
-		"schema": 1, "tenant": d.Tenant, "device": d.Device, "hardware": d.Hardware,
-		"issued": d.Issued.Format(time.RFC3339)}}
+	h, err := toMap(header{Schema: 1, Tenant: d.Tenant, Device: d.Device, Hardware: d.Hardware, Issued: d.Issued.Format(time.RFC3339),
+		Update: d.Update, Kind: d.Kind, Until: d.Until, DeferUntil: d.DeferUntil, Offline: d.Offline})
+	if err != nil {
+		return nil, err
+	}
+	md.Signed.UnrecognizedFields = map[string]any{extension: h}
 	if d.Target == nil {
 		return md, nil
 	}
-	md.Signed.UnrecognizedFields[extension].(map[string]any)["update"] = d.Update
 	c, err := json.Marshal(custom{Counter: d.Target.Counter, Hardware: d.Hardware})
 	if err != nil {
 		return nil, err
@@ -88,6 +95,18 @@ func (d Direction) metadata() (*metadata.Metadata[metadata.TargetsType], error) 
 		Custom: (*json.RawMessage)(&c),
 	}
 	return md, nil
+}
+
+// toMap is h as package metadata wants what it does not know.
+func toMap(h header) (map[string]any, error) {
+	b, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var m map[string]any
+	return m, dec.Decode(&m)
 }
 
 // Unverified reads a direction without asking who signed it or when it expires:
@@ -133,7 +152,8 @@ func fromMetadata(s *metadata.TargetsType) (Direction, error) {
 		return Direction{}, err
 	}
 	d := Direction{Tenant: h.Tenant, Device: h.Device, Hardware: h.Hardware, Version: s.Version,
-		Issued: issued, Expires: s.Expires, Update: h.Update}
+		Issued: issued, Expires: s.Expires, Update: h.Update,
+		Kind: h.Kind, Until: h.Until.UTC(), DeferUntil: h.DeferUntil.UTC(), Offline: h.Offline}
 	if len(s.Targets) > 1 {
 		return Direction{}, fmt.Errorf("%d targets, at most one is allowed", len(s.Targets))
 	}
