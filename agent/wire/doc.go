@@ -21,7 +21,8 @@
 //
 // # HTTPS
 //
-//	POST /v1/enroll     [EnrollRequest] -> [EnrollResponse], no client certificate
+//	POST /v1/enroll     [EnrollRequest] -> [EnrollResponse]; with the device's certificate and
+//	                    no claim: another certificate for the same key
 //	GET  /v1/direction  -> the signed direction, ETag; 304 when it is the one named by
 //	                    If-None-Match; 404 or 204 when nothing was ever directed
 //	POST /v1/reports    [Reports] -> [ReportsAck]
@@ -51,4 +52,5 @@
 // # History
 //
 //	2026-11-22  first form: topics, messages, enrolment, directions, reports
+//	2026-11-22  state staged; answers (say, until) in Event; wait and offline in Reported
 package wire

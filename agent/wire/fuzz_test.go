@@ -33,6 +33,8 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"s":1,"epoch":"k3","seq":7,"time":"2026-11-22T12:00:00Z","update":"u","state":"failed","product":"b","from":"1","to":"2","reason":"corrupt"}`,
 		`{"s":1,"time":"2026-11-22T12:00:00+02:00","boot_id":"b","agent":"0.1.0","product":"b","hardware":"h","version":"1","counter":1,"slot":"a","slots":[{"name":"a"}],"state":"idle","link":{"transport":"wss","trouble":["duplicate_identity"]}}`,
+		`{"s":1,"epoch":"k3","seq":8,"time":"2026-11-22T12:00:00Z","update":"u","state":"staged","product":"b","from":"1","to":"2","say":"later","until":"2026-11-22T13:00:00Z"}`,
+		`{"s":1,"time":"2026-11-22T12:00:00Z","boot_id":"b","agent":"0.1.0","product":"b","hardware":"h","version":"1","counter":1,"slot":"a","state":"staged","wait":{"update":"u","for":"people","until":"2026-11-22T13:00:00Z"},"offline":true}`,
 		`{"s":1,"online":true,"nonce":"N","time":"2026-11-22T12:00:00Z"}`,
 		`{"s":1,"update":"u","state":"downloading","done":1,"total":2,"rate":3}`,
 		`{"s":1,"id":"c","name":"ping","expires":"2026-11-22T12:00:00Z"}`,

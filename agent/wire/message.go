@@ -2,6 +2,7 @@ package wire
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -35,6 +36,7 @@ const (
 	Idle        State = "idle"
 	Downloading State = "downloading"
 	Installing  State = "installing"
+	Staged      State = "staged" // the image is in the slot, verified, and cannot be booted
 	Rebooting   State = "rebooting"
 	Trying      State = "trying"
 	Committed   State = "committed"
@@ -43,7 +45,8 @@ const (
 	Rejected    State = "rejected"
 )
 
-// Final says whether an update ends in s: nothing follows for the same update.
+// Final says whether an update ends in s, whatever was asked for. One that was only to be
+// downloaded ends in Staged as well; for others that is a wait before the reboot.
 func (s State) Final() bool {
 	switch s {
 	case Committed, Failed, RolledBack, Rejected:
@@ -55,13 +58,24 @@ func (s State) Final() bool {
 // Valid says whether s is one of the states above.
 func (s State) Valid() bool {
 	switch s {
-	case Idle, Downloading, Installing, Rebooting, Trying:
+	case Idle, Downloading, Installing, Staged, Rebooting, Trying:
 		return true
 	}
 	return s.Final()
 }
 
-// Event is one step of one update. The outbox gives Epoch and Seq.
+// Say is what people at a device answer.
+type Say string
+
+const (
+	Yes   Say = "yes"
+	Later Say = "later"
+	No    Say = "no"
+)
+
+// Event is one step of one update, or, with Say, what the people at the device answered to
+// it: State is then the one that the update is in, Idle where it has not begun. The outbox
+// gives Epoch and Seq. An answer may come twice, under two numbers.
 type Event struct {
 	Schema  int       `json:"s"`
 	Epoch   string    `json:"epoch"` // of the outbox: random, new when its file was lost
@@ -83,6 +97,9 @@ type Event struct {
 	Patched   int64 `json:"patched,omitempty"`
 	Millis    int64 `json:"millis,omitempty"`  // since the update began
 	Dropped   int64 `json:"dropped,omitempty"` // events the full outbox gave up since the last one that said so
+
+	Say   Say       `json:"say,omitempty"`
+	Until time.Time `json:"until,omitzero"` // of Later
 }
 
 // Reported is what a device says of itself; the whole of it, every time.
@@ -102,15 +119,32 @@ type Reported struct {
 	State     State        `json:"state"`
 	Update    string       `json:"update,omitempty"`
 	Direction int64        `json:"direction,omitempty"` // version of the last direction accepted
-	LastError string       `json:"last_error,omitempty"`
-	Link      *LinkStatus  `json:"link,omitempty"` // filled in by agent/link
+	Wait      *Wait        `json:"wait,omitempty"`      // what an update or question waits for
+	// Offline: the device has obeyed an order to go offline; this is its last word.
+	Offline   bool        `json:"offline,omitempty"`
+	LastError string      `json:"last_error,omitempty"`
+	Link      *LinkStatus `json:"link,omitempty"` // filled in by agent/link
 }
+
+// Wait is why a device does not go on.
+type Wait struct {
+	Update string    `json:"update"`
+	For    string    `json:"for"`            // one of the Wait constants
+	Until  time.Time `json:"until,omitzero"` // it ends by itself then
+}
+
+// What is waited for.
+const (
+	WaitPeople    = "people"    // an answer at the device, to a question or before the reboot
+	WaitWindow    = "window"    // a direction with another window
+	WaitDirection = "direction" // the direction has expired: a newer one
+)
 
 // SlotStatus is one boot slot.
 type SlotStatus struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
-	State   string `json:"state,omitempty"` // active, good, trial, bad, empty
+	State   string `json:"state,omitempty"` // active, good, trial, bad, staged, empty
 }
 
 // LinkStatus is how the device is connected, and what is wrong with that.
@@ -191,9 +225,23 @@ func (e Event) checkContent() error {
 	return cmp.Or(
 		checkTime(e.Time), e.State.check(), need("update", e.Update),
 		names("product", e.Product, "from", e.From, "to", e.To, "reason", e.Reason),
-		text("detail", e.Detail),
+		text("detail", e.Detail), e.checkAnswer(),
 		atLeast("fetched", e.Fetched, 0), atLeast("written", e.Written, 0),
 		atLeast("unchanged", e.Unchanged, 0), atLeast("zeroed", e.Zeroed, 0), atLeast("patched", e.Patched, 0), atLeast("millis", e.Millis, 0), atLeast("dropped", e.Dropped, 0))
+}
+
+func (e Event) checkAnswer() error {
+	switch {
+	case e.Say != "" && e.Say != Yes && e.Say != Later && e.Say != No:
+		return fmt.Errorf("say %.40q is none of the known answers", string(e.Say))
+	case e.Say == Later && checkTime(e.Until) != nil:
+		return fmt.Errorf("until, of the answer later: %w", checkTime(e.Until))
+	case e.Say == Later:
+		return nil
+	case !e.Until.IsZero():
+		return errors.New("until goes with the answer later, and no other")
+	}
+	return nil
 }
 
 func (s State) check() error {
@@ -209,7 +257,7 @@ func (r Reported) check() error {
 		names("boot_id", r.BootID, "agent", r.Agent, "product", r.Product, "hardware", r.Hardware,
 			"serial", r.Serial, "mac", r.MAC, "version", r.Version, "slot", r.Slot, "update", r.Update),
 		text("last_error", r.LastError), atLeast("counter", r.Counter, 0),
-		atLeast("direction", r.Direction, 0), r.checkSlots(), r.Link.check())
+		atLeast("direction", r.Direction, 0), r.checkSlots(), r.Wait.check(), r.Link.check())
 }
 
 func (r Reported) checkSlots() error {
@@ -222,6 +270,13 @@ func (r Reported) checkSlots() error {
 		}
 	}
 	return nil
+}
+
+func (w *Wait) check() error {
+	if w == nil {
+		return nil
+	}
+	return cmp.Or(need("wait update", w.Update), need("wait for", w.For))
 }
 
 func (l *LinkStatus) check() error {

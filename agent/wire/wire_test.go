@@ -45,6 +45,11 @@ func roundTrip[M Message](t *testing.T, m M, dec func([]byte) (M, error)) []byte
 
 func TestRoundTrip(t *testing.T) {
 	ev, rep := event(), reported()
+	answer, waiting := event(), reported()
+	answer.State, answer.Say, answer.Until = Staged, Later, noon.Add(time.Hour)
+	waiting.Wait, waiting.Offline = &Wait{"0d0c", WaitPeople, noon}, true
+	roundTrip(t, answer, DecodeEvent)
+	roundTrip(t, waiting, DecodeReported)
 	roundTrip(t, ev, DecodeEvent)
 	roundTrip(t, rep, DecodeReported)
 	roundTrip(t, Presence{1, true, "n0", noon}, DecodePresence)
@@ -93,6 +98,9 @@ func TestRefusedEvents(t *testing.T) {
 		"detail must have":      func(e *Event) { e.Detail = strings.Repeat("p", MaxText+1) },
 		"one line of printable": func(e *Event) { e.Detail = "a\nb" },
 		"fetched must be":       func(e *Event) { e.Fetched = -1 },
+		"say is none":           func(e *Event) { e.Say = "perhaps" },
+		"until, of later":       func(e *Event) { e.Say = Later },
+		"until goes with later": func(e *Event) { e.Say, e.Until = Yes, noon },
 	} {
 		e := event()
 		change(&e)
@@ -162,6 +170,8 @@ func TestLimitsFitEachOther(t *testing.T) {
 	rep := reported()
 	rep.BootID, rep.Agent, rep.Product, rep.Hardware, rep.Serial = name, name, name, name, name
 	rep.MAC, rep.Version, rep.Slot, rep.Update, rep.LastError = name, name, name, name, text
+	ev.Say, ev.Until = Later, noon
+	rep.Wait = &Wait{name, name, noon}
 	rep.Slots = nil
 	for range 8 {
 		rep.Slots = append(rep.Slots, SlotStatus{name, name, name})
@@ -200,7 +210,7 @@ func TestDeviceURI(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
-	for state, final := range map[State]bool{Idle: false, Downloading: false, Installing: false, Rebooting: false, Trying: false,
+	for state, final := range map[State]bool{Idle: false, Downloading: false, Installing: false, Staged: false, Rebooting: false, Trying: false,
 		Committed: true, Failed: true, RolledBack: true, Rejected: true} {
 		if !state.Valid() || state.Final() != final {
 			t.Errorf("%s: valid %v, final %v", state, state.Valid(), state.Final())
