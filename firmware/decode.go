@@ -68,15 +68,28 @@ func (d *Decoder) Decode(dst []byte, f Frame, stored []byte) ([]byte, error) {
 }
 
 func (d *Decoder) expand(dst []byte, f Frame, stored []byte) ([]byte, error) {
-	if err := checkZstd(stored, f.Length, d.frameSize); err != nil {
+	out, err := d.Expand(dst, stored, f.Length)
+	if err != nil {
 		return nil, fmt.Errorf("frame %d: %w", f.Index, err)
+	}
+	if Sum(out) != f.ImageSHA256 {
+		return nil, corrupt("frame %d: its image bytes are not those of the index", f.Index)
+	}
+	return out, nil
+}
+
+// Expand decodes one Zstandard frame of length bytes, of the only form that artifacts use, whose bytes the caller has
+// verified; ErrCorrupt for anything else. The result lies in dst if it has the room.
+func (d *Decoder) Expand(dst, stored []byte, length int64) ([]byte, error) {
+	if err := checkZstd(stored, length, d.frameSize); err != nil {
+		return nil, err
 	}
 	out, err := d.zstd.DecodeAll(stored, dst)
 	if err != nil {
-		return nil, corrupt("frame %d: %v", f.Index, err)
+		return nil, corrupt("%v", err)
 	}
-	if int64(len(out)) != f.Length || Sum(out) != f.ImageSHA256 {
-		return nil, corrupt("frame %d: its image bytes are not those of the index", f.Index)
+	if int64(len(out)) != length {
+		return nil, corrupt("Zstandard frame of %d bytes, want %d", len(out), length)
 	}
 	return out, nil
 }

@@ -35,6 +35,7 @@ type Manifest struct {
 	Image        Blob          `json:"image"`                  // the bytes that fill a slot
 	Artifact     Framed        `json:"artifact"`               // the file that carries the image
 	Patches      []Patch       `json:"patches,omitempty"`      // from other images to this one
+	Chunks       *Framed       `json:"chunks,omitempty"`       // for devices without a patch, see package chunk
 	Attestations []Attestation `json:"attestations,omitempty"` // statements about the release
 	MinAgent     string        `json:"min_agent,omitempty"`    // see AgentAtLeast
 	Notes        string        `json:"notes,omitempty"`        // for people; text of at most 16 KiB
@@ -102,6 +103,9 @@ func (m *Manifest) Blobs() []Blob {
 	blobs := []Blob{m.Artifact.Blob}
 	for _, p := range m.Patches {
 		blobs = append(blobs, p.Blob)
+	}
+	if m.Chunks != nil {
+		blobs = append(blobs, m.Chunks.Blob)
 	}
 	for _, a := range m.Attestations {
 		blobs = append(blobs, a.Blob)

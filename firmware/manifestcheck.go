@@ -26,7 +26,7 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("least agent version: %w", err)
 		}
 	}
-	return firstError(m.checkHardware, m.checkImage, m.checkPatches, m.checkAttestations, m.checkLengths, m.checkNotes)
+	return firstError(m.checkHardware, m.checkImage, m.checkPatches, m.checkChunks, m.checkAttestations, m.checkLengths, m.checkNotes)
 }
 
 func firstError(checks ...func() error) error {
@@ -84,6 +84,13 @@ func (m *Manifest) checkPatches() error {
 	return nil
 }
 
+func (m *Manifest) checkChunks() error {
+	if m.Chunks == nil {
+		return nil
+	}
+	return m.Chunks.check("chunks")
+}
+
 func (m *Manifest) checkAttestations() error {
 	if len(m.Attestations) > maxAttestations {
 		return fmt.Errorf("%d attestations, at most %d are allowed", len(m.Attestations), maxAttestations)
@@ -107,6 +114,9 @@ func (m *Manifest) checkLengths() error {
 	all := []Blob{m.Image, m.Artifact.Blob, m.Artifact.Head}
 	for _, p := range m.Patches {
 		all = append(all, p.Blob, p.Head, p.From)
+	}
+	if m.Chunks != nil {
+		all = append(all, m.Chunks.Blob, m.Chunks.Head)
 	}
 	for _, a := range m.Attestations {
 		all = append(all, a.Blob)

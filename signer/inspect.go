@@ -33,6 +33,7 @@ const (
 	KindManifest   Kind = "release manifest"
 	KindArtifact   Kind = "artifact"
 	KindPatch      Kind = "patch"
+	KindChunks     Kind = "chunks"
 	KindDirection  Kind = "direction"
 	KindBundle     Kind = "bundle"
 	KindRepository Kind = "repository"
@@ -42,7 +43,7 @@ const (
 type Inspection struct {
 	Path    string `json:"path"`
 	Kind    Kind   `json:"kind"`
-	Content any    `json:"content"` // by kind: KeyInfo, MetadataInfo, *firmware.Manifest, ArtifactInfo, PatchInfo, DirectionInfo or *View
+	Content any    `json:"content"` // by kind: KeyInfo, MetadataInfo, *firmware.Manifest, ArtifactInfo, PatchInfo, ChunksInfo, DirectionInfo or *View
 
 	text // the content for people
 }
@@ -76,6 +77,8 @@ func Recognise(path string) (Kind, error) {
 		return KindArtifact, nil
 	case bytes.HasPrefix(head, []byte("\x89FLP\r\n\x1a\n")):
 		return KindPatch, nil
+	case bytes.HasPrefix(head, []byte("\x89FLC\r\n\x1a\n")):
+		return KindChunks, nil
 	case bytes.HasPrefix(text, []byte("-----BEGIN PUBLIC KEY-----")):
 		return KindPublicKey, nil
 	case bytes.HasPrefix(text, []byte("-----BEGIN ")) && bytes.Contains(text, []byte("PRIVATE KEY-----")):
@@ -83,7 +86,7 @@ func Recognise(path string) (Kind, error) {
 	case bytes.HasPrefix(text, []byte("{")):
 		return recogniseJSON(path)
 	}
-	return "", refuse("%s is not a key, metadata, manifest, artifact, patch or direction of this toolchain", path)
+	return "", refuse("%s is not a key, metadata, manifest, artifact, patch, file of chunks or direction of this toolchain", path)
 }
 
 func recogniseFolder(dir string) (Kind, error) {
@@ -164,6 +167,8 @@ func Inspect(path string, now time.Time) (*Inspection, error) {
 		err = in.artifact()
 	case KindPatch:
 		err = in.patch()
+	case KindChunks:
+		err = in.chunks()
 	case KindBundle, KindRepository:
 		err = in.folder(now)
 	default:

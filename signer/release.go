@@ -42,6 +42,7 @@ type ReleaseOptions struct {
 	// is refused; and from so many of the newest others, as far as the repository has their artifacts.
 	PatchFrom []PatchFrom
 	Patches   int
+	NoChunks  bool // devices without a patch fetch whole frames
 	// Progress, if set, is called with what is being done, in words, and how far that has come in bytes.
 	Progress func(what string, done, total int64)
 }
@@ -53,7 +54,7 @@ func (o ReleaseOptions) progress(what string) func(done, total int64) {
 	return func(done, total int64) { o.Progress(what, done, total) }
 }
 
-// NewRelease makes a bundle: the image as an artifact, patches to it, its manifest, and the product's file with the
+// NewRelease makes a bundle: the image as an artifact, patches to it, its chunks, its manifest, and the product's file with the
 // release in it. A patch that is not smaller than the artifact is left out.
 func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 	if err := o.Base.ready(o.Now); err != nil {
@@ -80,6 +81,9 @@ func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 			return err
 		}
 		if err := patches.make(ctx, dir, manifest); err != nil {
+			return err
+		}
+		if err := o.chunks(ctx, dir, manifest); err != nil {
 			return err
 		}
 		if err := o.list(dir, role, manifest); err != nil {

@@ -23,7 +23,7 @@ type VerifyOptions struct {
 	Root     string   // trusted root file
 	From     []string // image files or block devices, the bases of patches
 	Now      time.Time
-	Progress func(done, total int64) // for artifacts and patches
+	Progress func(done, total int64) // for artifacts, patches and chunks
 }
 
 // Verdict is what Verify found in order.
@@ -72,6 +72,8 @@ func (v *verifier) byKind(ctx context.Context) error {
 		return v.artifact(ctx)
 	case KindPatch:
 		return v.patch(ctx)
+	case KindChunks:
+		return v.chunks(ctx)
 	}
 	data, err := readFile(v.VerifyOptions.Path, bundle.MaxTargets)
 	if err != nil {

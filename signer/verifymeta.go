@@ -193,7 +193,7 @@ func (v *verifier) bundle(ctx context.Context) error {
 	return nil
 }
 
-// blobs decodes artifacts and patches of a bundle.
+// blobs decodes artifacts, patches and chunks of a bundle.
 func (v *verifier) blobs(ctx context.Context, dir string) (err error) {
 	b, err := bundle.Open(dir)
 	if err != nil {
@@ -213,6 +213,9 @@ func (v *verifier) blobs(ctx context.Context, dir string) (err error) {
 			return err
 		}
 		if err := v.patches(ctx, path, m); err != nil {
+			return err
+		}
+		if err := v.chunksOf(ctx, path, m); err != nil {
 			return err
 		}
 	}

@@ -68,8 +68,11 @@ func (a *arena) fit(n int64) []byte {
 	return a.memory[at : at+n : at+n]
 }
 
-// give takes back a piece, as it was taken.
+// give takes back a piece, as it was taken. One without bytes is nobody's.
 func (a *arena) give(p []byte) {
+	if len(p) == 0 {
+		return
+	}
 	at := int64(uintptr(unsafe.Pointer(unsafe.SliceData(p))) - uintptr(unsafe.Pointer(unsafe.SliceData(a.memory))))
 	a.mu.Lock()
 	a.taken = slices.DeleteFunc(a.taken, func(e Extent) bool { return e.Offset == at })

@@ -13,14 +13,16 @@ import (
 	"github.com/fairlead/fairlead/firmware/durable"
 )
 
-// carrier is a file that carries the image, frame by frame: the artifact, or a patch.
+// carrier is a file that carries the image, frame by frame: the artifact, a patch, or the chunks.
 type carrier struct {
-	what string // "artifact" or "patch"
+	what string // "artifact", "patch" or "chunks"
 	firmware.Framed
-	from  firmware.Blob // of a patch
-	parse func([]byte) (*firmware.Head, error)
-	head  *firmware.Head
-	rest  *request // what follows the head, if it was asked for with it
+	from   firmware.Blob // of a patch
+	parse  func([]byte) (*firmware.Head, error)
+	head   *firmware.Head // of the chunks: that of the artifact
+	raw    []byte         // the file's own head
+	rest   *request       // what follows the head, if it was asked for with it
+	chunks *chunks        // if it is these
 }
 
 func (r *run) artifact() *carrier {
@@ -49,6 +51,17 @@ func (c *carrier) workers() int {
 	return min(max(n, 2), 3)
 }
 
+// stored is where the stored bytes of a frame lie in the file.
+func (c *carrier) stored(f firmware.Frame) []Extent {
+	if f.Stored == 0 {
+		return nil
+	}
+	if c.chunks != nil {
+		return c.chunks.missing(f)
+	}
+	return []Extent{{f.Offset, f.Stored}}
+}
+
 func (c *carrier) name() string { return "blobs/" + c.SHA256.String() }
 
 // close gives back what an early end has left.
@@ -62,17 +75,10 @@ func (c *carrier) close() {
 // load gets header and index of c, proves them, and reads them. An attempt before may have kept them. If all says that
 // what follows will be wanted, it is asked for with them, which saves a round trip.
 func (r *run) load(ctx context.Context, c *carrier, all bool) error {
-	if c.Head.Length < 0 || c.Head.Length > firmware.MaxHead {
-		return fmt.Errorf("%w: the %s's head has %d bytes, at most %d are allowed", ErrCorrupt, c.what, c.Head.Length, firmware.MaxHead)
+	if err := r.loadRaw(ctx, c, all); err != nil {
+		return err
 	}
-	b := r.kept(c)
-	if b == nil {
-		var err error
-		if b, err = r.fetchHead(ctx, c, all); err != nil {
-			return err
-		}
-	}
-	head, err := c.parse(b)
+	head, err := c.parse(c.raw)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
@@ -84,6 +90,17 @@ func (r *run) load(ctx context.Context, c *carrier, all bool) error {
 	return nil
 }
 
+// loadRaw is load without reading what the head says.
+func (r *run) loadRaw(ctx context.Context, c *carrier, all bool) (err error) {
+	if c.Head.Length < 0 || c.Head.Length > firmware.MaxHead {
+		return fmt.Errorf("%w: the %s's head has %d bytes, at most %d are allowed", ErrCorrupt, c.what, c.Head.Length, firmware.MaxHead)
+	}
+	if c.raw = r.kept(c); c.raw == nil {
+		c.raw, err = r.fetchHead(ctx, c, all)
+	}
+	return err
+}
+
 // fetchHead gets the head, once more if it is wrong.
 func (r *run) fetchHead(ctx context.Context, c *carrier, all bool) ([]byte, error) {
 	b := make([]byte, c.Head.Length)
@@ -93,7 +110,7 @@ func (r *run) fetchHead(ctx context.Context, c *carrier, all bool) ([]byte, erro
 	}
 	wrong := 0
 	for failures := 1; ; failures++ {
-		q := r.open(ctx, c.name(), 0, to, 0)
+		q := r.open(ctx, c.name(), []Extent{{0, to}}, 0)
 		_, err := r.readFull(ctx, q, b)
 		if err == nil && firmware.Sum(b) == c.Head.SHA256 {
 			c.rest = q
@@ -113,17 +130,17 @@ func (r *run) fetchHead(ctx context.Context, c *carrier, all bool) ([]byte, erro
 	}
 }
 
-// maxKept is how long a head may be to be kept: for an image of 32 GiB and more it is fetched again.
-const maxKept = 1 << 20
+// maxKept is how long a head may be to be kept: of artifacts and patches, one for an image of more than 64 GiB is fetched again.
+const maxKept = 2 << 20
 
 // keep saves a head in the journal's folder, so that an install that is interrupted does not fetch it again.
 func (r *run) keep(c *carrier) {
-	if c.Head.Length > maxKept || r.kept(c) != nil {
-		return
+	if c.Head.Length <= maxKept && r.kept(c) == nil {
+		if err := durable.WriteFile(r.keptPath(c), c.raw, 0o600); err != nil {
+			r.Log.Warn("an interrupted install would fetch the index again", "err", err)
+		}
 	}
-	if err := durable.WriteFile(r.keptPath(c), c.head.Encode(), 0o600); err != nil {
-		r.Log.Warn("an interrupted install would fetch the index again", "err", err)
-	}
+	c.raw = nil
 }
 
 // kept is the head that keep saved; nil if it is another one, or none.

@@ -18,7 +18,7 @@ type piece struct {
 	firmware.Frame        // the first of them
 	length         int64  // of all their image bytes
 	count          int    // how many frames
-	stored         []byte // the frame's stored bytes, of the arena; nil for zeros
+	stored         []byte // what was fetched of the frame, of the arena; nil for zeros
 }
 
 func (p *piece) extent() Extent { return Extent{p.At, p.length} }
@@ -27,9 +27,7 @@ func (p *piece) extent() Extent { return Extent{p.At, p.length} }
 func (r *run) fetch(ctx context.Context, c *carrier, todo []int, out chan<- piece) error {
 	s := &stream{run: r, c: c}
 	for _, i := range todo {
-		if c.head.Frame(i).Kind != firmware.FrameZero {
-			s.wanted = append(s.wanted, i)
-		}
+		s.wanted = append(s.wanted, c.stored(c.head.Frame(i))...)
 	}
 	s.adopt(ctx, c.rest)
 	c.rest = nil
@@ -37,11 +35,14 @@ func (r *run) fetch(ctx context.Context, c *carrier, todo []int, out chan<- piec
 	for next := 0; len(todo) > 0; {
 		p := zeros(c, todo)
 		if p.count == 0 {
-			var err error
-			if p, err = r.fetchFrame(ctx, c, s, next); err != nil {
+			f := c.head.Frame(todo[0])
+			parts := len(c.stored(f))
+			buf, err := r.fetchParts(ctx, c, s, next, parts)
+			if err != nil {
 				return err
 			}
-			next++
+			p = piece{Frame: f, count: 1, length: f.Length, stored: buf}
+			next += parts
 		}
 		select {
 		case out <- p:
@@ -56,15 +57,30 @@ func (r *run) fetch(ctx context.Context, c *carrier, todo []int, out chan<- piec
 // muchRead is how many bytes must come between two failures for the line to count as one that works.
 const muchRead = 16 << 10
 
-// fetchFrame gets the stored bytes of frame i of what the stream wants. What was read before a failure is not read again.
-func (r *run) fetchFrame(ctx context.Context, c *carrier, s *stream, i int) (piece, error) {
-	f := c.head.Frame(s.wanted[i])
-	buf, err := r.stored.take(ctx, f.Stored)
-	if err != nil {
-		return piece{}, err
+// fetchParts gets count parts of what the stream wants, from the first on. What was read before a failure is not read again.
+func (r *run) fetchParts(ctx context.Context, c *carrier, s *stream, first, count int) ([]byte, error) {
+	if count == 0 {
+		return []byte{}, nil
 	}
-	for got, failures := 0, 0; got < len(buf); {
-		n, err := s.read(ctx, i, f.Offset+int64(got), buf[got:])
+	wanted := s.wanted[first : first+count]
+	buf, err := r.stored.take(ctx, ranges(wanted).total())
+	if err != nil {
+		return nil, err
+	}
+	rest := buf
+	for i, part := range wanted {
+		if err := r.fetchPart(ctx, c, s, first+i, rest[:part.Length]); err != nil {
+			r.stored.give(buf)
+			return nil, err
+		}
+		rest = rest[part.Length:]
+	}
+	return buf, nil
+}
+
+func (r *run) fetchPart(ctx context.Context, c *carrier, s *stream, i int, p []byte) error {
+	for got, failures := 0, 0; got < len(p); {
+		n, err := s.read(ctx, i, s.wanted[i].Offset+int64(got), p[got:])
 		if got += n; err == nil {
 			break
 		}
@@ -72,11 +88,10 @@ func (r *run) fetchFrame(ctx context.Context, c *carrier, s *stream, i int) (pie
 			failures = 1
 		}
 		if err := r.pause(ctx, c, failures, err); err != nil {
-			r.stored.give(buf)
-			return piece{}, err
+			return err
 		}
 	}
-	return piece{Frame: f, count: 1, length: f.Length, stored: buf}, nil
+	return nil
 }
 
 // zeros is the run of frames of zeros at the front of todo; its count may be 0.

@@ -28,6 +28,9 @@ func (r *run) fillFrom(ctx context.Context, c *carrier) (bad []error, err error)
 		if err := r.keepHeld(ctx, c); err != nil {
 			return nil, err
 		}
+		if err := r.fillFound(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	for range 2 {
 		todo := r.todo(c)

@@ -75,6 +75,6 @@ type Result struct {
 	Zeroed    int64 // bytes made zeros without being written, where the slot allows it
 	Skipped   int64 // bytes of frames that an earlier attempt left in the slot
 	Patched   int64 // bytes of frames that a patch made, whether they were written or not
-	Held      int64 // bytes of frames that slot or base held, which were not fetched
+	Held      int64 // bytes that slot or base held, and that were not fetched, patches apart
 	Healed    int   // frames that read back wrong and were fetched and written again
 }

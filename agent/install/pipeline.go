@@ -74,7 +74,7 @@ func (d patchDecoder) Decode(dst []byte, f firmware.Frame, stored []byte) ([]byt
 }
 
 func (r *run) newDecoder(c *carrier) (decoder, error) {
-	if !c.isPatch() {
+	if !c.isPatch() { // a chunk is shorter than a frame
 		return firmware.NewDecoder(c.head.FrameSize())
 	}
 	d, err := delta.NewDecoder(c.head.FrameSize())
@@ -122,7 +122,10 @@ func (r *run) work(ctx context.Context, c *carrier, in <-chan piece, bad *badFra
 
 // frame turns stored bytes into image bytes and brings them into the slot.
 func (w *worker) frame(c *carrier, p piece, bad *badFrames) error {
-	if p.Kind == firmware.FrameRaw {
+	switch {
+	case c.chunks != nil:
+		return w.assemble(c, p)
+	case p.Kind == firmware.FrameRaw:
 		return w.raw(p, bad)
 	}
 	image, err := w.Decode(w.image[:0], p.Frame, p.stored)

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
-// request is a part of a file, on its way.
+// request is some parts of a file, in their order, on their way.
 type request struct {
-	at, to int64        // what was not taken of it yet
-	came   atomic.Int64 // up to where it came from the source
+	parts  []Extent     // what was not taken of it yet
+	left   atomic.Int64 // bytes that did not come from the source yet
 	broken bool         // it has to be made again for what was not taken
 	cut    bool         // more was asked for than is wanted
 
@@ -20,26 +21,47 @@ type request struct {
 	taken  bool          // that is so
 	ready  chan struct{} // closed when what follows is there
 	body   io.ReadCloser
-	early  []byte // what came before its turn, from at on
+	early  []byte // what came before its turn
 	err    error
 }
 
-// open asks for a part of a file. As many bytes as early says are read before it is its turn, so that the connection finds
-// its pace meanwhile.
-func (r *run) open(ctx context.Context, name string, from, to, early int64) *request {
+// at is where the next byte lies that is to be taken, and to where the last one ends.
+func (q *request) at() int64 { return q.parts[0].Offset }
+func (q *request) to() int64 { return q.parts[len(q.parts)-1].end() }
+
+// done says that all of it was taken.
+func (q *request) done() bool { return len(q.parts) == 0 }
+
+// open asks for parts of a file, of which there is more than one only if the source can that. As many bytes as early says are
+// read before it is its turn, so that the connection finds its pace meanwhile.
+func (r *run) open(ctx context.Context, name string, parts []Extent, early int64) *request {
 	ctx, cancel := context.WithCancel(ctx)
-	q := &request{at: from, to: to, cancel: cancel, turn: make(chan struct{}), ready: make(chan struct{})}
-	q.came.Store(from)
+	q := &request{parts: slices.Clone(parts), cancel: cancel, turn: make(chan struct{}), ready: make(chan struct{})}
+	total := ranges(parts).total()
+	q.left.Store(total)
 	go func() {
 		defer close(q.ready)
 		start := time.Now()
-		if q.body, q.err = r.Source.Open(ctx, name, from, to-from); q.err != nil {
+		if q.body, q.err = r.openParts(ctx, name, parts); q.err != nil {
 			return
 		}
 		r.line.answered(time.Since(start))
-		q.readEarly(ctx, r, min(early, to-from))
+		q.readEarly(ctx, r, min(early, total))
 	}()
 	return q
+}
+
+func (r *run) openParts(ctx context.Context, name string, parts []Extent) (io.ReadCloser, error) {
+	if len(parts) == 1 {
+		return r.Source.Open(ctx, name, parts[0].Offset, parts[0].Length)
+	}
+	return r.many.OpenRanges(ctx, name, func(yield func(offset, length int64) bool) {
+		for _, p := range parts {
+			if !yield(p.Offset, p.Length) {
+				return
+			}
+		}
+	})
 }
 
 func (q *request) readEarly(ctx context.Context, r *run, most int64) {
@@ -59,7 +81,7 @@ func (q *request) readEarly(ctx context.Context, r *run, most int64) {
 
 // close ends the request. One that was read to its end leaves a connection that can be used again.
 func (q *request) close() {
-	if q.at < q.to || q.cut {
+	if !q.done() || q.cut {
 		q.cancel()
 	}
 	<-q.ready
@@ -69,21 +91,31 @@ func (q *request) close() {
 	q.cancel()
 }
 
-// read is io.Reader. The end of the request's context makes it return soon.
+// read takes bytes of the first part. The end of the request's context makes it return soon.
 func (q *request) read(ctx context.Context, r *run, p []byte) (int, error) {
 	if !q.taken {
 		q.taken = true
 		close(q.turn)
 	}
 	<-q.ready
+	p = p[:min(int64(len(p)), q.parts[0].Length)]
 	n, err := copy(p, q.early), q.err
 	if q.early = q.early[n:]; n == 0 && err == nil {
 		n, err = q.pull(ctx, r, p)
 	}
-	if q.at += int64(n); n > 0 {
+	q.take(int64(n))
+	if n > 0 {
 		err = nil // it comes again
 	}
 	return n, err
+}
+
+// take notes that n bytes of the first part were taken.
+func (q *request) take(n int64) {
+	first := &q.parts[0]
+	if first.Offset, first.Length = first.Offset+n, first.Length-n; first.Length == 0 {
+		q.parts = q.parts[1:]
+	}
 }
 
 // pull is one read from the source, of at most what the throttle allows.
@@ -93,11 +125,11 @@ func (q *request) pull(ctx context.Context, r *run, p []byte) (int, error) {
 		return 0, err
 	}
 	r.line.reading()
-	n, err := q.body.Read(p[:min(int64(len(p)), int64(most), q.to-q.came.Load())])
+	n, err := q.body.Read(p[:min(int64(len(p)), int64(most), q.left.Load())])
 	r.line.came(n)
 	r.Throttle.spent(n)
 	r.came(n)
-	if q.came.Add(int64(n)); n > 0 {
+	if q.left.Add(-int64(n)); n > 0 {
 		return n, nil
 	}
 	if errors.Is(err, io.EOF) {

@@ -41,6 +41,7 @@ type run struct {
 	c       *carrier // where the image comes from, and what the slot is compared with
 	journal journal
 	line    *line
+	many    PartSource // Source, if it can give several parts at once
 
 	workers int
 	chunk   int      // length of what a worker reads of the slot at once
@@ -83,7 +84,8 @@ func newRun(p Plan) (*run, error) {
 	if p.Rand == nil {
 		p.Rand = rand.Float64
 	}
-	return &run{Plan: p, journal: journal{dir: p.Journal}, line: newLine(), sums: map[Extent]uint64{}, seed: maphash.MakeSeed()}, nil
+	many, _ := p.Source.(PartSource)
+	return &run{Plan: p, journal: journal{dir: p.Journal}, line: newLine(), many: many, sums: map[Extent]uint64{}, seed: maphash.MakeSeed()}, nil
 }
 
 func orDefault[T int | int64 | time.Duration](v *T, def T) {
@@ -122,7 +124,7 @@ func (r *run) choose(ctx context.Context) error {
 		r.Log.Warn("there is a patch, but it cannot be used: the artifact takes its place", "err", err)
 	}
 	r.c = r.artifact()
-	return r.load(ctx, r.c, true)
+	return r.load(ctx, r.c, r.Base == nil || r.Manifest.Chunks == nil)
 }
 
 // close gives everything back.

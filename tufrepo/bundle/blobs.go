@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/chunk"
 )
 
 // checkBlob finds a blob in the bundle, or else in the repository.
@@ -90,12 +91,15 @@ func CopyBlob(w io.Writer, r io.Reader, blob firmware.Blob) error {
 	return nil
 }
 
-// checkHeads reads the heads of the artifact and of the patches, by which a device plans its download, and compares them
+// checkHeads reads the heads of the artifact, of the patches and of the chunks, by which a device plans its download, and compares them
 // with the manifest.
 func (c *checker) checkHeads(product string, m *firmware.Manifest) {
 	c.checkHead(product, m.Artifact, func(raw []byte) error { return artifactFault(raw, m) })
 	for _, p := range m.Patches {
 		c.checkHead(product, p.Framed, func(raw []byte) error { return patchFault(raw, m, p) })
+	}
+	if m.Chunks != nil {
+		c.checkHead(product, *m.Chunks, func(raw []byte) error { return chunksFault(raw, m) })
 	}
 }
 
@@ -163,6 +167,18 @@ func patchFault(raw []byte, m *firmware.Manifest, p firmware.Patch) error {
 	}
 	if p.Length >= m.Artifact.Length {
 		return fmt.Errorf("the patch has %d bytes, and the whole artifact only %d", p.Length, m.Artifact.Length)
+	}
+	return nil
+}
+
+func chunksFault(raw []byte, m *firmware.Manifest) error {
+	x, err := chunk.Parse(raw)
+	if err != nil {
+		return fmt.Errorf("the index of the chunks: %w", err)
+	}
+	if x.ImageLength() != m.Image.Length || x.FileLength() != m.Chunks.Length {
+		return fmt.Errorf("the index of the chunks is for an image of %d bytes in a file of %d, its manifest says %d in %d",
+			x.ImageLength(), x.FileLength(), m.Image.Length, m.Chunks.Length)
 	}
 	return nil
 }

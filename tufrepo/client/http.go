@@ -101,13 +101,17 @@ func (s *httpSource) Open(ctx context.Context, name string, offset, length int64
 		cancel(nil)
 		return nil, err
 	}
-	watched := &watchedBody{body: resp.Body, ctx: ctx, cancel: cancel, window: s.o.Window, least: s.o.MinRate * int64(s.o.Window) / int64(time.Second)}
+	watched := s.watch(ctx, cancel, resp)
 	body, err := s.accept(r, resp, watched)
 	if err != nil {
 		spare(resp, watched)
 		return nil, err
 	}
 	return body, nil
+}
+
+func (s *httpSource) watch(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response) *watchedBody {
+	return &watchedBody{body: resp.Body, ctx: ctx, cancel: cancel, window: s.o.Window, least: s.o.MinRate * int64(s.o.Window) / int64(time.Second)}
 }
 
 // spare closes a body that nobody wants. A short one is read first, so that the
@@ -123,10 +127,11 @@ func spare(resp *http.Response, body *watchedBody) {
 type request struct {
 	name           string
 	offset, length int64
+	spans          []span // in place of offset and length
 	etag           string
 }
 
-func (r request) ranged() bool { return r.offset > 0 || r.length > 0 }
+func (r request) ranged() bool { return r.offset > 0 || r.length > 0 || len(r.spans) > 0 }
 
 var errNoResponse = errors.New("the server does not answer in time")
 
@@ -178,6 +183,9 @@ func (s *httpSource) build(ctx context.Context, r request) (*http.Request, error
 }
 
 func (r request) header() string {
+	if len(r.spans) > 0 {
+		return rangesHeader(r.spans)
+	}
 	if r.length < 0 {
 		return fmt.Sprintf("bytes=%d-", r.offset)
 	}

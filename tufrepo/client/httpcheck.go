@@ -14,21 +14,29 @@ import (
 
 // accept checks a response and returns the bytes that were asked for.
 func (s *httpSource) accept(r request, resp *http.Response, body io.ReadCloser) (io.ReadCloser, error) {
-	if err := s.checkStatus(r, resp); err != nil {
+	if err := s.checkAnswer(r, resp); err != nil {
 		return nil, err
-	}
-	if err := checkHeaders(r, resp); err != nil {
-		return nil, err
-	}
-	etag := resp.Header.Get("ETag")
-	s.remember(r.name, etag)
-	if r.ranged() && r.etag != "" && etag != r.etag {
-		return nil, failf(ErrUnavailable, "", "get %s: it changed on the server, start again", r.name)
 	}
 	if resp.StatusCode == http.StatusPartialContent {
 		return acceptRange(r, resp, body)
 	}
 	return acceptWhole(r, resp, body)
+}
+
+// checkAnswer refuses what is not the file, or not the same one as before.
+func (s *httpSource) checkAnswer(r request, resp *http.Response) error {
+	if err := s.checkStatus(r, resp); err != nil {
+		return err
+	}
+	if err := checkHeaders(r, resp); err != nil {
+		return err
+	}
+	etag := resp.Header.Get("ETag")
+	s.remember(r.name, etag)
+	if r.ranged() && r.etag != "" && etag != r.etag {
+		return failf(ErrUnavailable, "", "get %s: it changed on the server, start again", r.name)
+	}
+	return nil
 }
 
 // checkStatus turns everything but 200, and 206 where it was asked for, into an error.

@@ -29,6 +29,7 @@ func releaseCommand() *cli.Command {
 		&cli.StringSliceFlag{Name: "patch-from", Usage: "make a patch from this release, `VERSION`, or VERSION=IMAGE where the repository lacks its artifact; again for more"},
 		&cli.IntFlag{Name: "patches", Usage: "make patches from this many of the newest releases whose artifacts the repository has",
 			DefaultText: fmt.Sprintf("%d, or 0 with --patch-from", signer.DefaultPatches)},
+		&cli.BoolFlag{Name: "no-chunks", Usage: "no chunks for devices without a patch, which take as much room as the artifact, and more"},
 		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key `FILE`; again for more"},
 		expiresFlag(), passphraseFlag(), cmdline.ProgressFlag(), jsonFlag())
 	return command("release", "turn an image into a release, in a bundle", " ",
@@ -41,7 +42,8 @@ They can do without its folder blobs.
 Devices that run an earlier release fetch a patch where there is one. Patches are made from
 the newest releases, or from those that are named. The old images are unpacked beside the
 bundle, one at a time; making a patch takes about as much memory as the old image has bytes.
-A patch that is not smaller than the artifact is left out.
+A patch that is not smaller than the artifact is left out. Devices that run something else
+fetch those chunks of the new image that they do not find in the old one.
 
   fairlead-sign release --repo REPO ... --patch-from 1.0.0 --patch-from 0.9.0=old.img
   fairlead-sign release --repo REPO ... --patches 0`,
@@ -57,7 +59,7 @@ func release(c *cli.Context) error {
 	}
 	o := signer.ReleaseOptions{
 		Out: c.String("out"), Image: c.String("image"), Product: c.String("product"), Version: c.String("version"),
-		Hardware: c.StringSlice("hardware"), Counter: c.Int64("counter"), MinAgent: c.String("min-agent"), Keep: c.Int("keep"),
+		Hardware: c.StringSlice("hardware"), Counter: c.Int64("counter"), MinAgent: c.String("min-agent"), Keep: c.Int("keep"), NoChunks: c.Bool("no-chunks"),
 	}
 	if err := patchFlags(c, &o); err != nil {
 		return err
