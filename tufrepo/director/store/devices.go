@@ -38,10 +38,9 @@ func scanDevice(r scanner) (Device, error) {
 
 // AddDevice stores a new device.
 func (t *Tx) AddDevice(d Device) error {
-	_, err := t.exec(`INSERT INTO devices (id, tenant, claim, key, product, hardware, serial, mac, agent, enrolled, expires)
+	return t.do(`INSERT INTO devices (id, tenant, claim, key, product, hardware, serial, mac, agent, enrolled, expires)
 	  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, d.ID, d.Tenant, d.Claim, d.Key, d.Product, d.Hardware,
 		d.Serial, d.MAC, d.Agent, d.Enrolled.Unix(), d.Expires.Unix())
-	return err
 }
 
 // Reenrol renews what a device said of itself when it enrolled again with the same key.
@@ -92,7 +91,7 @@ func (t *Tx) Devices(q DeviceQuery) ([]Device, error) {
 
 // Revoke withdraws a device's identity. Its serial may enrol again with a new key.
 func (t *Tx) Revoke(id string, now time.Time) error {
-	return t.one("UPDATE devices SET revoked = ?, online = 0 WHERE id = ? AND revoked = 0", now.Unix(), id)
+	return t.one("UPDATE devices SET revoked = ?, online = FALSE WHERE id = ? AND revoked = 0", now.Unix(), id)
 }
 
 // SetReported stores the newest state of a device. The parsed members come beside the
@@ -107,13 +106,19 @@ func (t *Tx) Touch(id string, now time.Time) error {
 	return t.one("UPDATE devices SET seen = ? WHERE id = ?", now.Unix(), id)
 }
 
-// SetOnline notes whether a device is connected.
+// SetOnline notes that a device is connected to this director, or no longer is. The end of a
+// connection to one director says nothing where another has the device by now.
 func (t *Tx) SetOnline(id string, online bool, now time.Time) error {
-	return t.one("UPDATE devices SET online = ?, seen = ? WHERE id = ?", online, now.Unix(), id)
+	if online {
+		return t.one("UPDATE devices SET online = TRUE, node = ?, seen = ? WHERE id = ?", t.node, now.Unix(), id)
+	}
+	return t.one("UPDATE devices SET online = online AND node <> ?, seen = ? WHERE id = ?", t.node, now.Unix(), id)
 }
 
-// AllOffline is for the start: what a crash left online is not.
-func (t *Tx) AllOffline() error {
-	_, err := t.exec("UPDATE devices SET online = 0 WHERE online <> 0")
-	return err
+// AllOffline is for the start: what a crash of this director left online is not.
+func (t *Tx) AllOffline() error { return t.NodeOffline(t.node) }
+
+// NodeOffline is AllOffline for another director, which has gone for good.
+func (t *Tx) NodeOffline(node string) error {
+	return t.do("UPDATE devices SET online = FALSE WHERE online AND node = ?", node)
 }

@@ -2,179 +2,133 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
+	"strings"
 	"sync"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Errors that callers tell apart.
 var (
 	// ErrNotFound: no such row.
 	ErrNotFound = errors.New("not found")
+	// ErrConflict: a row with this name is there already, or somebody else came first.
+	ErrConflict = errors.New("the database has it already, or has another in its place")
 	// ErrFull: the disk, or the bound of Options.MaxBytes, leaves no room.
 	ErrFull = errors.New("the database is full")
+	// ErrUnavailable: the database cannot be reached or written now. Nothing was stored.
+	ErrUnavailable = errors.New("the database is not available")
+	// ErrUnknown: the connection was lost at the commit, so whether the update was stored is
+	// not known. Look, or do it again: see the package's page.
+	ErrUnknown = errors.New("it is not known whether the database has stored it")
 	// ErrClosed: the store is closing.
 	ErrClosed = errors.New("the database is closed")
 )
 
 // Options say how a store behaves.
 type Options struct {
-	// MaxBytes bounds the database file, so that a chatty fleet cannot fill the disk
+	// MaxBytes bounds an SQLite file, so that a chatty fleet cannot fill the disk
 	// that the repository needs; zero means no bound. It is rounded up to whole pages.
+	// A PostgreSQL server is not bounded.
 	MaxBytes int64
+	// Conns is how many connections to a PostgreSQL server write; half as many read. Zero
+	// means 16. SQLite takes no notice.
+	Conns int
+	// Node names this director among those that share a database, and stays the same over
+	// restarts. Empty where there is one.
+	Node string
 }
 
 // Store is an open database. Its methods may be called from any goroutine.
 type Store struct {
-	readDB, writeDB *sql.DB
-	readers         chan *conn // those that are free
-	writer          *conn      // used by the writer goroutine alone
-
-	ops     chan *op
+	engine
 	closing chan struct{}
 	once    sync.Once
-	done    chan struct{}
 }
 
-// readConns is how many can read at once.
-const readConns = 4
+// engine is one of the two databases.
+type engine interface {
+	// update and view keep the promises of Store.Update and Store.View.
+	update(ctx context.Context, fn func(*Tx) error) error
+	view(ctx context.Context, fn func(*Tx) error) error
+	// backup makes a copy at path, which must not be there.
+	backup(ctx context.Context, path string) error
+	// close waits for what is under way. It is called once, after closing was closed.
+	close() error
+}
 
-// Open opens or makes the database at path and brings it up to date.
-func Open(ctx context.Context, path string, o Options) (*Store, error) {
-	s := &Store{readers: make(chan *conn, readConns), ops: make(chan *op, queue), closing: make(chan struct{}), done: make(chan struct{})}
-	if err := s.open(ctx, path, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening database %s: %w", path, err), s.release())
+// Open opens the database at where and brings it up to date. A URL that begins with
+// postgres:// or postgresql:// is a PostgreSQL server, which must have the database that it
+// names; everything else is the path of an SQLite file, which is made if it is missing.
+func Open(ctx context.Context, where string, o Options) (*Store, error) {
+	s := &Store{closing: make(chan struct{})}
+	var err error
+	if isURL(where) {
+		s.engine, err = openPostgres(ctx, where, o, s.closing)
+	} else {
+		s.engine, err = openSQLite(ctx, where, o, s.closing)
 	}
-	go s.write()
+	if err != nil {
+		return nil, fmt.Errorf("opening database %s: %w", printable(where), err)
+	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, path string, o Options) (err error) {
-	if path, err = filepath.Abs(path); err != nil { // the first part of a relative path would be a URI's host
-		return err
-	}
-	if err := ownFile(path); err != nil {
-		return err
-	}
-	if s.writeDB, err = sql.Open("sqlite", dsn(path, o, false)); err != nil {
-		return err
-	}
-	if err := migrate(ctx, s.writeDB); err != nil {
-		return err
-	}
-	if s.writer, err = newConn(ctx, s.writeDB); err != nil {
-		return err
-	}
-	if s.readDB, err = sql.Open("sqlite", dsn(path, o, true)); err != nil {
-		return err
-	}
-	for range readConns {
-		c, err := newConn(ctx, s.readDB)
-		if err != nil {
-			return err
-		}
-		s.readers <- c
-	}
-	return nil
+func isURL(where string) bool {
+	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
 }
 
-// release closes what open has opened.
-func (s *Store) release() error {
-	var errs []error
-	if s.writer != nil {
-		errs = append(errs, s.writer.close())
+// printable is where without its password.
+func printable(where string) string {
+	if !isURL(where) {
+		return where
 	}
-	for range len(s.readers) {
-		errs = append(errs, (<-s.readers).close())
-	}
-	for _, db := range []*sql.DB{s.readDB, s.writeDB} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// ownFile makes the file with narrow permissions before SQLite would with wide ones.
-func ownFile(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
+	u, err := url.Parse(where)
 	if err != nil {
-		return err
+		return "postgres://…"
 	}
-	return f.Close()
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
 }
 
-func dsn(path string, o Options, readonly bool) string {
-	q := url.Values{}
-	for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)", "trusted_schema(0)"} {
-		q.Add("_pragma", p)
-	}
-	if readonly {
-		q.Add("_pragma", "query_only(1)")
-	} else if o.MaxBytes > 0 {
-		q.Add("_pragma", "max_page_count("+strconv.FormatInt((o.MaxBytes+pageSize-1)/pageSize, 10)+")")
-	}
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
-}
-
-// pageSize is SQLite's default.
-const pageSize = 4096
-
-// Close waits for the updates that were taken and for views, then closes the file. What
-// comes later fails with ErrClosed.
-func (s *Store) Close() error {
-	var errs []error
+// Close waits for the updates that were taken and for views, then closes the database.
+// What comes later fails with ErrClosed.
+func (s *Store) Close() (err error) {
 	s.once.Do(func() {
 		close(s.closing)
-		<-s.done
-		for range readConns {
-			errs = append(errs, (<-s.readers).close())
-		}
-		errs = append(errs, s.release())
+		err = s.close()
 	})
-	return errors.Join(errs...)
+	return err
 }
 
-// View runs fn on one consistent state of the database.
+// View runs fn on one consistent state of the database. fn may only read.
 func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
+	return s.open(func() error { return s.view(ctx, fn) })
+}
+
+// Update runs fn in a transaction and returns after the commit is on disk. If it returns an
+// error other than ErrUnknown, nothing of fn has remained.
+//
+// fn may run in another goroutine, and more than once: with PostgreSQL again from its
+// beginning when another update came between. It must touch the database through tx only,
+// and what it leaves behind elsewhere must not depend on how often it ran. A statement that
+// has failed ends the transaction, also if fn returns nil; ErrNotFound, and ErrConflict of a
+// method that says so, do not. A ctx that ends before fn has begun prevents it; afterwards it
+// has no effect.
+func (s *Store) Update(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.open(func() error { return s.update(ctx, fn) })
+}
+
+// open runs f unless the store is closing.
+func (s *Store) open(f func() error) error {
 	select {
 	case <-s.closing:
 		return ErrClosed
 	default:
+		return f()
 	}
-	select {
-	case c := <-s.readers:
-		defer func() { s.readers <- c }()
-		return c.in(ctx, fn)
-	case <-s.closing:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for the database: %w", ctx.Err())
-	}
-}
-
-// classify puts our sentinels on SQLite's errors.
-func classify(err error) error {
-	var se *sqlite.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return ErrNotFound
-	case errors.As(err, &se) && se.Code()&0xff == sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%w: %w", ErrFull, err)
-	}
-	return err
 }

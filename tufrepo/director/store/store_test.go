@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,9 +14,20 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fairlead/fairlead/tufrepo/director/store"
+	"github.com/fairlead/fairlead/tufrepo/director/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var server storetest.Server
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(stopping{m}) }
+
+// stopping stops the server before the search for what leaks.
+type stopping struct{ *testing.M }
+
+func (m stopping) Run() int {
+	defer server.Stop()
+	return m.M.Run()
+}
 
 var now = time.Date(2026, 9, 1, 10, 0, 0, 0, time.UTC)
 
@@ -29,11 +41,19 @@ func open(t testing.TB, path string, o store.Options) *store.Store {
 	return s
 }
 
-func fresh(t testing.TB) *store.Store {
-	t.Helper()
-	s := open(t, filepath.Join(t.TempDir(), "fairlead.db"), store.Options{})
-	update(t, s, func(tx *store.Tx) error { return addDevice(tx, "d1") })
-	return s
+// both runs a test on both engines, each with a new database.
+func both(t *testing.T, test func(t *testing.T, where string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "fairlead.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, server.Database(t)) })
+}
+
+// fresh is both with a store that has device d1 of tenant acme.
+func fresh(t *testing.T, test func(t *testing.T, s *store.Store)) {
+	both(t, func(t *testing.T, where string) {
+		s := open(t, where, store.Options{})
+		update(t, s, func(tx *store.Tx) error { return addDevice(tx, "d1") })
+		test(t, s)
+	})
 }
 
 func addDevice(tx *store.Tx, id string) error {
@@ -56,26 +76,32 @@ func view(t testing.TB, s *store.Store, fn func(*store.Tx) error) {
 }
 
 func TestReopenKeepsEverything(t *testing.T) {
+	both(t, func(t *testing.T, where string) {
+		s := open(t, where, store.Options{})
+		update(t, s, func(tx *store.Tx) error {
+			return errors.Join(addDevice(tx, "d1"), tx.AddRoot("acme", 1, []byte("root")))
+		})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, where, store.Options{})
+		view(t, s, func(tx *store.Tx) error {
+			tn, err := tx.Tenant("acme")
+			if err != nil || tn.Root != 1 || tn.Devices != 1 || !tn.Created.Equal(now) {
+				t.Errorf("tenant %+v, %v", tn, err)
+			}
+			d, err := tx.Device("d1")
+			if err != nil || d.Serial != "d1" || !d.Seen.IsZero() || d.Online {
+				t.Errorf("device %+v, %v", d, err)
+			}
+			return nil
+		})
+	})
+}
+
+func TestFileIsPrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fairlead.db")
-	s := open(t, path, store.Options{})
-	update(t, s, func(tx *store.Tx) error {
-		return errors.Join(addDevice(tx, "d1"), tx.AddRoot("acme", 1, []byte("root")))
-	})
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = open(t, path, store.Options{})
-	view(t, s, func(tx *store.Tx) error {
-		tn, err := tx.Tenant("acme")
-		if err != nil || tn.Root != 1 || tn.Devices != 1 || !tn.Created.Equal(now) {
-			t.Errorf("tenant %+v, %v", tn, err)
-		}
-		d, err := tx.Device("d1")
-		if err != nil || d.Serial != "d1" || !d.Seen.IsZero() {
-			t.Errorf("device %+v, %v", d, err)
-		}
-		return nil
-	})
+	open(t, path, store.Options{})
 	st, err := os.Stat(path)
 	if err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("database file: %v, %v; want mode 0600", st.Mode(), err)
@@ -83,16 +109,19 @@ func TestReopenKeepsEverything(t *testing.T) {
 }
 
 func TestNewerDatabaseIsRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "fairlead.db")
-	open(t, path, store.Options{}).Close()
-	store.SetVersion(t, path, 999)
-	if _, err := store.Open(context.Background(), path, store.Options{}); err == nil {
-		t.Fatal("opened a database of a later version")
-	}
+	both(t, func(t *testing.T, where string) {
+		open(t, where, store.Options{}).Close()
+		store.SetVersion(t, where, 999)
+		_, err := store.Open(context.Background(), where, store.Options{})
+		if err == nil || !strings.Contains(err.Error(), "use a newer") {
+			t.Fatalf("opening a database of a later version: %v", err)
+		}
+	})
 }
 
-func TestDirectionVersionOnlyGrows(t *testing.T) {
-	s := fresh(t)
+func TestDirectionVersionOnlyGrows(t *testing.T) { fresh(t, testDirectionVersionOnlyGrows) }
+
+func testDirectionVersionOnlyGrows(t *testing.T, s *store.Store) {
 	set := func(version int64) error {
 		return s.Update(context.Background(), func(tx *store.Tx) error {
 			return tx.SetDirection(store.Direction{Device: "d1", Version: version, Issued: now, Expires: now, Raw: fmt.Append(nil, version)})
@@ -115,8 +144,9 @@ func TestDirectionVersionOnlyGrows(t *testing.T) {
 	})
 }
 
-func TestEventIsStoredOnce(t *testing.T) {
-	s := fresh(t)
+func TestEventIsStoredOnce(t *testing.T) { fresh(t, testEventIsStoredOnce) }
+
+func testEventIsStoredOnce(t *testing.T, s *store.Store) {
 	for i, want := range []bool{true, false} {
 		update(t, s, func(tx *store.Tx) error {
 			added, err := tx.AddEvent("d1", "e", 7, []byte("{}"), now)
@@ -144,8 +174,9 @@ func TestEventIsStoredOnce(t *testing.T) {
 
 // TestOneFailureTakesNobodyAlong runs good, failing and panicking updates at once, so
 // that they share transactions.
-func TestOneFailureTakesNobodyAlong(t *testing.T) {
-	s := fresh(t)
+func TestOneFailureTakesNobodyAlong(t *testing.T) { fresh(t, testOneFailureTakesNobodyAlong) }
+
+func testOneFailureTakesNobodyAlong(t *testing.T, s *store.Store) {
 	const n = 300
 	boom := errors.New("boom")
 	errs := make([]error, n)
@@ -181,8 +212,9 @@ func TestOneFailureTakesNobodyAlong(t *testing.T) {
 	})
 }
 
-func TestForeignKeysHold(t *testing.T) {
-	s := fresh(t)
+func TestForeignKeysHold(t *testing.T) { fresh(t, testForeignKeysHold) }
+
+func testForeignKeysHold(t *testing.T, s *store.Store) {
 	err := s.Update(context.Background(), func(tx *store.Tx) error {
 		_, err := tx.AddEvent("nobody", "e", 1, []byte("{}"), now)
 		return err
@@ -237,8 +269,9 @@ func TestFull(t *testing.T) {
 	})
 }
 
-func TestCloseAnswersEveryone(t *testing.T) {
-	s := fresh(t)
+func TestCloseAnswersEveryone(t *testing.T) { fresh(t, testCloseAnswersEveryone) }
+
+func testCloseAnswersEveryone(t *testing.T, s *store.Store) {
 	ctx := context.Background()
 	begun, release := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
@@ -263,8 +296,9 @@ func TestCloseAnswersEveryone(t *testing.T) {
 	}
 }
 
-func TestUpdatesView(t *testing.T) {
-	s := fresh(t)
+func TestUpdatesView(t *testing.T) { fresh(t, testUpdatesView) }
+
+func testUpdatesView(t *testing.T, s *store.Store) {
 	update(t, s, func(tx *store.Tx) error {
 		return errors.Join(addDevice(tx, "d2"),
 			tx.AddUpdate(store.Update{ID: "u1", Device: "d1", Version: "1", Created: now}),

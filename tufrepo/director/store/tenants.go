@@ -36,14 +36,12 @@ func (t *Tx) Tenant(name string) (Tenant, error) {
 
 // AddTenant makes a tenant; one that exists stays as it is.
 func (t *Tx) AddTenant(name string, now time.Time) error {
-	_, err := t.exec("INSERT INTO tenants (name, created) VALUES (?, ?) ON CONFLICT DO NOTHING", name, now.Unix())
-	return err
+	return t.do("INSERT INTO tenants (name, created) VALUES (?, ?) ON CONFLICT DO NOTHING", name, now.Unix())
 }
 
 // AddRoot stores the next director root of a tenant.
 func (t *Tx) AddRoot(tenant string, version int64, raw []byte) error {
-	_, err := t.exec("INSERT INTO roots (tenant, version, raw) VALUES (?, ?, ?)", tenant, version, raw)
-	return err
+	return t.do("INSERT INTO roots (tenant, version, raw) VALUES (?, ?, ?)", tenant, version, raw)
 }
 
 // Root returns one director root as it was signed; version 0 is the newest.
@@ -74,9 +72,8 @@ func scanClaim(r scanner) (Claim, error) {
 
 // AddClaim stores a new claim.
 func (t *Tx) AddClaim(c Claim) error {
-	_, err := t.exec("INSERT INTO claims (id, tenant, hash, uses, expires, created) VALUES (?, ?, ?, ?, ?, ?)",
+	return t.do("INSERT INTO claims (id, tenant, hash, uses, expires, created) VALUES (?, ?, ?, ?, ?, ?)",
 		c.ID, c.Tenant, c.Hash, c.Uses, c.Expires.Unix(), c.Created.Unix())
-	return err
 }
 
 // Claim returns one claim, or ErrNotFound.

@@ -18,18 +18,9 @@ type op struct {
 	done chan error // buffered: the writer never waits for a caller
 }
 
-// Update runs fn in a transaction, perhaps together with other updates, and returns
-// after the commit is on disk. If it returns an error, nothing of fn has remained.
-//
-// fn may run in another goroutine and must touch the database through tx only. A ctx
-// that ends before fn has begun prevents it; afterwards it has no effect.
-func (s *Store) Update(ctx context.Context, fn func(tx *Tx) error) error {
+// update puts fn into the queue of the writer.
+func (s *sqlite) update(ctx context.Context, fn func(*Tx) error) error {
 	o := &op{ctx: ctx, fn: fn, done: make(chan error, 1)}
-	select {
-	case <-s.closing:
-		return ErrClosed
-	default:
-	}
 	select {
 	case s.ops <- o:
 	case <-s.closing:
@@ -51,7 +42,7 @@ func (s *Store) Update(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 // write is the writer goroutine.
-func (s *Store) write() {
+func (s *sqlite) write() {
 	defer close(s.done)
 	for {
 		select {
@@ -68,7 +59,7 @@ func (s *Store) write() {
 
 // gather takes what is waiting behind first. While one batch is being flushed the next
 // one grows, so the load decides the size.
-func (s *Store) gather(first *op) []*op {
+func (s *sqlite) gather(first *op) []*op {
 	ops := []*op{first}
 	for len(ops) < batch {
 		select {
@@ -82,7 +73,7 @@ func (s *Store) gather(first *op) []*op {
 }
 
 // commit runs a batch and answers everyone in it.
-func (s *Store) commit(ops []*op) {
+func (s *sqlite) commit(ops []*op) {
 	if err := s.writer.do("BEGIN IMMEDIATE"); err != nil {
 		answer(ops, fmt.Errorf("writing the database: %w", err))
 		return
@@ -124,14 +115,14 @@ func (e errLost) Unwrap() error { return e.error }
 
 // run runs one update within its savepoint. A commit in progress is not torn by one
 // caller who goes: from here on the caller's context has no effect.
-func (s *Store) run(o *op) error {
+func (s *sqlite) run(o *op) error {
 	if err := o.ctx.Err(); err != nil {
 		return fmt.Errorf("waiting for the database: %w", err)
 	}
 	if err := s.writer.do("SAVEPOINT one"); err != nil {
 		return errLost{err}
 	}
-	err := guard(o.fn, &Tx{ctx: context.Background(), c: s.writer})
+	err := guard(o.fn, &Tx{ctx: context.Background(), s: s.writer, node: s.node})
 	if err != nil {
 		if e := s.writer.do("ROLLBACK TO one"); e != nil {
 			return errLost{err}
@@ -141,14 +132,4 @@ func (s *Store) run(o *op) error {
 		return errLost{errors.Join(err, e)}
 	}
 	return err
-}
-
-// guard keeps the writer alive when one update has a bug.
-func guard(fn func(*Tx) error, tx *Tx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("writing the database: internal error: %v", p)
-		}
-	}()
-	return classify(fn(tx))
 }

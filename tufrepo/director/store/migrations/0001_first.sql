@@ -35,7 +35,7 @@ CREATE TABLE devices (
   expires     INTEGER NOT NULL,           -- of the certificate issued last
   revoked     INTEGER NOT NULL DEFAULT 0,
   seen        INTEGER NOT NULL DEFAULT 0,
-  online      INTEGER NOT NULL DEFAULT 0,
+  online      BOOLEAN NOT NULL DEFAULT FALSE,
   reported_at INTEGER NOT NULL DEFAULT 0,
   reported    TEXT NOT NULL DEFAULT '',   -- wire.Reported
   version     TEXT NOT NULL DEFAULT '',   -- the next four are read out of reported
