@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fairlead/fairlead/agent/wire"
@@ -30,6 +31,34 @@ type dialer struct {
 	tcp     func(ctx context.Context, network, address string) (net.Conn, error)
 	proxy   func(*url.URL) (*url.URL, error)
 	tls     *tls.Config // without ServerName and NextProtos
+	resumed *sessions
+}
+
+// sessions are what TLS resumes. A resumed session speaks for the certificate that it began
+// with, so that a new one is not used before they are forgotten.
+type sessions struct {
+	mu    sync.Mutex
+	cache tls.ClientSessionCache
+}
+
+func (s *sessions) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cache = tls.NewLRUClientSessionCache(4)
+}
+
+// Get implements tls.ClientSessionCache.
+func (s *sessions) Get(key string) (*tls.ClientSessionState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cache.Get(key)
+}
+
+// Put implements tls.ClientSessionCache.
+func (s *sessions) Put(key string, state *tls.ClientSessionState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cache.Put(key, state)
 }
 
 func newDialer(n Network, cert func() (*tls.Certificate, error)) (*dialer, error) {
@@ -49,8 +78,9 @@ func newDialer(n Network, cert func() (*tls.Certificate, error)) (*dialer, error
 	if d.tcp == nil {
 		d.tcp = (&net.Dialer{KeepAlive: time.Minute}).DialContext
 	}
-	d.tls = &tls.Config{RootCAs: n.Roots, Time: n.Now, MinVersion: tls.VersionTLS12,
-		ClientSessionCache: tls.NewLRUClientSessionCache(4)}
+	d.resumed = &sessions{}
+	d.resumed.forget()
+	d.tls = &tls.Config{RootCAs: n.Roots, Time: n.Now, MinVersion: tls.VersionTLS12, ClientSessionCache: d.resumed}
 	if cert != nil {
 		d.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert() }
 	}

@@ -22,27 +22,6 @@ import (
 // and names the tenant and the device. Errors are of type *[Error], and their classes say
 // whether to try again.
 func Enroll(ctx context.Context, n Network, key crypto.Signer, req wire.EnrollRequest) (wire.EnrollResponse, error) {
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: req.Serial}}, key)
-	if err != nil {
-		return wire.EnrollResponse{}, fmt.Errorf("enrol: make the certificate request: %w", err)
-	}
-	req.CSR = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
-	body, err := wire.Encode(req)
-	if err != nil {
-		return wire.EnrollResponse{}, &Error{Class: ClassRequest, Err: fmt.Errorf("enrol: %w", err)}
-	}
-	resp, err := enroll(ctx, n, body)
-	if err != nil {
-		return wire.EnrollResponse{}, fmt.Errorf("enrol with %s: %w", n.Service, err)
-	}
-	if err := checkIdentity(resp, key.Public()); err != nil {
-		return wire.EnrollResponse{}, &Error{Class: ClassUnavailable, Err: fmt.Errorf("enrol: what the service sent: %w", err)}
-	}
-	return resp, nil
-}
-
-func enroll(ctx context.Context, n Network, body []byte) (wire.EnrollResponse, error) {
 	d, err := newDialer(n, nil)
 	if err != nil {
 		return wire.EnrollResponse{}, &Error{Class: ClassRequest, Err: err}
@@ -53,13 +32,58 @@ func enroll(ctx context.Context, n Network, body []byte) (wire.EnrollResponse, e
 	}
 	t := d.transport()
 	defer t.CloseIdleConnections()
-	got, err := newAPI(d, t, time.Minute, now).do(ctx, http.MethodPost, wire.PathEnroll, jsonHeader(), body, wire.MaxEnrollResponse)
+	resp, err := newAPI(d, t, time.Minute, now).enroll(ctx, key, req)
 	if err != nil {
-		return wire.EnrollResponse{}, err
+		return wire.EnrollResponse{}, fmt.Errorf("enrol with %s: %w", n.Service, err)
 	}
-	resp, err := wire.DecodeEnrollResponse(got.body)
+	return resp, nil
+}
+
+// Renew asks for another certificate for key, with the one that the link has and without a
+// claim. The answer is for the same device; errors are as of [Enroll].
+func (l *Link) Renew(ctx context.Context, key crypto.Signer, req wire.EnrollRequest) (wire.EnrollResponse, error) {
+	if l.cfg.Disabled {
+		return wire.EnrollResponse{}, errDisabled
+	}
+	req.Claim = ""
+	resp, err := l.api.enroll(ctx, key, req)
+	if err == nil && (resp.Tenant != l.cfg.Tenant || resp.Device != l.cfg.Device) {
+		err = &Error{Class: ClassUnavailable, Err: fmt.Errorf("it is for device %s of tenant %s, not for this one", resp.Device, resp.Tenant)}
+	}
 	if err != nil {
-		return wire.EnrollResponse{}, &Error{Class: ClassUnavailable, Err: err}
+		return wire.EnrollResponse{}, fmt.Errorf("ask %s for a certificate: %w", l.cfg.Service, err)
+	}
+	return resp, nil
+}
+
+// NewCertificate says that Config.Certificate gives another one from now on: the next
+// connection begins with it. Those that are up stay.
+func (l *Link) NewCertificate() {
+	l.dial.resumed.forget()
+	l.http.CloseIdleConnections()
+}
+
+// enroll asks for a certificate for key, and looks at what comes.
+func (a *api) enroll(ctx context.Context, key crypto.Signer, req wire.EnrollRequest) (resp wire.EnrollResponse, err error) {
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: req.Serial}}, key)
+	if err != nil {
+		return resp, fmt.Errorf("make the certificate request: %w", err)
+	}
+	req.CSR = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
+	body, err := wire.Encode(req)
+	if err != nil {
+		return resp, &Error{Class: ClassRequest, Err: err}
+	}
+	got, err := a.do(ctx, http.MethodPost, wire.PathEnroll, jsonHeader(), body, wire.MaxEnrollResponse)
+	if err != nil {
+		return resp, err
+	}
+	if resp, err = wire.DecodeEnrollResponse(got.body); err == nil {
+		err = checkIdentity(resp, key.Public())
+	}
+	if err != nil {
+		return wire.EnrollResponse{}, &Error{Class: ClassUnavailable, Err: fmt.Errorf("what the service sent: %w", err)}
 	}
 	return resp, nil
 }
