@@ -2,6 +2,7 @@ package agenttest
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -50,23 +51,29 @@ func (s *Site) enroll(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, wire.CodeBadRequest, err.Error())
 		return
 	}
-	if req.Claim != Claim {
-		refuse(w, http.StatusForbidden, wire.CodeClaimUnknown, "no such claim token")
-		return
-	}
 	block, _ := pem.Decode([]byte(req.CSR))
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, wire.CodeBadRequest, err.Error())
 		return
 	}
-	id := uuid.NewString()
+	id := s.known(r, csr)
+	if req.Claim != Claim && id == "" {
+		refuse(w, http.StatusForbidden, wire.CodeClaimUnknown, "no such claim token")
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cert := s.issue(&x509.Certificate{
+	if id == "" {
+		id = uuid.NewString()
+		s.devices[id] = &device{events: map[string]wire.Event{}}
+	} else if s.busy {
+		refuse(w, http.StatusServiceUnavailable, wire.CodeUnavailable, "no certificates today")
+		return
+	}
+	cert := s.issueFor(&x509.Certificate{
 		Subject: pkix.Name{CommonName: id}, URIs: deviceURI(id), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, csr.PublicKey)
-	s.devices[id] = &device{events: map[string]wire.Event{}}
+	}, csr.PublicKey, s.life)
 	_, root := s.Director.Newest(metadata.ROOT)
 	answer(w, wire.EnrollResponse{
 		Tenant: Tenant, Device: id, DirectorRoot: string(root), Expires: cert.NotAfter,
@@ -74,10 +81,23 @@ func (s *Site) enroll(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// known is the device that renews its certificate, "" if it is not one: its key must be that of the connection.
+func (s *Site) known(r *http.Request, csr *x509.CertificateRequest) string {
+	if len(r.TLS.PeerCertificates) == 0 {
+		return ""
+	}
+	c := r.TLS.PeerCertificates[0]
+	if pub, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(c.PublicKey) {
+		return ""
+	}
+	return c.Subject.CommonName
+}
+
 // who is the device that asks, with the site's lock held; nil was answered already.
 func (s *Site) who(w http.ResponseWriter, r *http.Request) *device {
 	if len(r.TLS.PeerCertificates) > 0 {
 		if d := s.devices[r.TLS.PeerCertificates[0].Subject.CommonName]; d != nil {
+			d.cert = r.TLS.PeerCertificates[0]
 			return d
 		}
 	}
@@ -114,10 +134,15 @@ func (s *Site) reports(w http.ResponseWriter, r *http.Request) {
 	if d == nil {
 		return
 	}
+	answer(w, wire.ReportsAck{Seq: d.take(got)})
+}
+
+// take stores what the device says, each event once, and returns the number of the last.
+func (d *device) take(got wire.Reports) (last int64) {
 	if got.Reported != nil {
 		d.reported = *got.Reported
+		d.reports++
 	}
-	var last int64
 	for _, e := range got.Events {
 		name := e.Epoch + "/" + time.Duration(e.Seq).String()
 		if _, again := d.events[name]; !again {
@@ -126,7 +151,7 @@ func (s *Site) reports(w http.ResponseWriter, r *http.Request) {
 		}
 		last = e.Seq
 	}
-	answer(w, wire.ReportsAck{Seq: last})
+	return last
 }
 
 func (s *Site) directorRoot(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 // Package agenttest is a service for tests of agents: an image repository and a director
 // signed on the spot, and a real HTTPS server on the loopback that enrols devices, directs
-// them and takes their reports, with polling only. It does what a test says, good or bad.
+// them and takes their reports, with polling only unless a test starts MQTT. It does what a
+// test says, good or bad.
 //
 // Its methods panic where only a mistake in a test can be the cause.
 package agenttest
@@ -19,6 +20,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -60,6 +62,9 @@ type Site struct {
 	blobs    map[string][]byte
 	expires  time.Time
 	spoil    func(name string, body []byte) []byte
+	life     time.Duration // of the certificates of devices; 0: long
+	busy     bool          // no certificate is renewed
+	broker   *broker       // nil without MQTT
 }
 
 // device is what the site knows of one.
@@ -69,6 +74,8 @@ type device struct {
 	events   map[string]wire.Event // by epoch and number
 	order    []wire.Event
 	reported wire.Reported
+	reports  int
+	cert     *x509.Certificate // that it used last
 }
 
 // New makes a site whose metadata and certificates expire at expires, and starts it.
@@ -206,6 +213,21 @@ func (s *Site) Direct(id, version string, edit func(*direction.Direction)) strin
 	return w.Update
 }
 
+// Certificates makes the certificates of devices from now on last for life, of which two
+// hours have passed when they are made; 0 for long. With busy none is renewed.
+func (s *Site) Certificates(life time.Duration, busy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life, s.busy = life, busy
+}
+
+// Certificate is the one that a device used last.
+func (s *Site) Certificate(id string) *x509.Certificate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[id].cert
+}
+
 // Events are the events of a device as they came, each once.
 func (s *Site) Events(id string) []wire.Event {
 	s.mu.Lock()
@@ -218,6 +240,13 @@ func (s *Site) Reported(id string) wire.Reported {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.devices[id].reported
+}
+
+// Reports counts how often the device said how it is.
+func (s *Site) Reports(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[id].reports
 }
 
 // Devices are the ids of all that have enrolled.
@@ -289,16 +318,22 @@ func (s *Site) start() {
 	s.Server = httptest.NewUnstartedServer(s.handler())
 	s.Server.TLS = &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: server}},
-		ClientCAs:    pool, ClientAuth: tls.VerifyClientCertIfGiven, NextProtos: []string{"http/1.1"},
+		ClientCAs:    pool, ClientAuth: tls.VerifyClientCertIfGiven, NextProtos: []string{"http/1.1", wire.ALPN},
 	}
+	s.Server.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){wire.ALPN: s.mqttConn}
 	s.Server.Config.ErrorLog = quiet()
 	s.Server.StartTLS()
 }
 
 // issue signs a certificate. The authority's own is signed by itself.
-func (s *Site) issue(c *x509.Certificate, key any) *x509.Certificate {
+func (s *Site) issue(c *x509.Certificate, key any) *x509.Certificate { return s.issueFor(c, key, 0) }
+
+func (s *Site) issueFor(c *x509.Certificate, key any, life time.Duration) *x509.Certificate {
 	c.SerialNumber, _ = rand.Int(rand.Reader, big.NewInt(1<<62))
 	c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), s.expires.AddDate(20, 0, 0)
+	if life > 0 {
+		c.NotAfter = c.NotBefore.Add(life)
+	}
 	parent := s.cert
 	if parent == nil {
 		parent = c
