@@ -41,6 +41,10 @@ type Options struct {
 	// Spare is called before an installation begins, to give back memory that is not needed during it. nil for nothing.
 	Spare func()
 
+	// Look is how often the clock and the people's answers are looked at while something
+	// waits for either; 0 means 1 s.
+	Look time.Duration
+
 	Retry    Retry
 	Link     link.Timing // zero fields have the link's defaults, but for Poll: the configuration's
 	Limits   install.Limits
@@ -117,6 +121,9 @@ func (o Options) withDefaults() Options {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	}
+	if o.Look <= 0 {
+		o.Look = time.Second
+	}
 	o.Version = strings.TrimPrefix(o.Version, "v")
 	o.Retry = o.Retry.withDefaults()
 	return o
@@ -159,8 +166,14 @@ func (a *Agent) path(name ...string) string {
 	return filepath.Join(append([]string{a.cfg.State}, name...)...)
 }
 
-// enabled is the customer's switch for the cloud connection.
-func (a *Agent) enabled() bool { return *a.cfg.Enabled }
+// clock is the time as far as it is known without the state folder.
+func (a *Agent) clock() time.Time {
+	now := a.o.Clock()
+	if a.o.BuildTime.After(now) {
+		now = a.o.BuildTime
+	}
+	return now.UTC()
+}
 
 // Pause has installations fetch nothing more until Resume, also one that is under way and those that begin meanwhile. What
 // was fetched is still written, and nothing of it is fetched again. The next start of the agent resumes.

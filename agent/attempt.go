@@ -24,9 +24,9 @@ type attempt struct {
 	source client.Source
 	repo   repository
 
-	chosen     func(Release) error       // the policy has agreed; nothing is written yet
-	identified func(firmware.Blob) error // what runs, of which that was not known
-	verify     func() error              // the slot is about to be read back
+	chosen     func(*firmware.Manifest) error // the policy has agreed; nothing is written yet
+	identified func(firmware.Blob) error      // what runs, of which that was not known
+	verify     func() error                   // the slot is about to be read back
 	progress   func(install.Progress)
 }
 
@@ -47,7 +47,7 @@ func (a *attempt) run(ctx context.Context) (install.Result, error) {
 	if a.runs.is(m) {
 		return install.Result{}, errAlready
 	}
-	if err := a.chosen(releaseOf(m)); err != nil {
+	if err := a.chosen(m); err != nil {
 		return install.Result{}, err
 	}
 	return a.install(ctx, m, slot)

@@ -114,7 +114,7 @@ func (e *ear) judge(ctx context.Context) {
 	if err == nil {
 		e.raw = nil
 		e.raise(d.Issued)
-		e.send(ctx, func() { e.directed(ctx, d) })
+		e.send(ctx, func() { e.directed(d) })
 		if err := e.up.repo.RaiseTime(d.Issued); err != nil {
 			e.o.Log.Warn("keep trusted time", "error", err)
 		}

@@ -9,22 +9,55 @@
 // bytes, in both directions, and is believed in nothing (agent/link). The bootloader starts
 // a slot, once on trial or for good (agent/boot). Health checks have the last word
 // (agent/health). A person at the device may take the director's place (Install), not the
-// image repository's.
+// image repository's; and where the director lets them, people at the device agree to an
+// update or put it off (Answer).
 //
 // # States
 //
-//	idle -> downloading -> installing -> rebooting -> trying -> committed
-//	             |              |            |           +----> rolled_back
-//	             |              |            +-- failed, rolled_back
-//	             +--------------+-- rejected (the policy or the metadata says no), failed
+//	idle -> downloading -> installing -> (staged ->) rebooting -> trying -> committed
+//	             |              |           |            |           +----> rolled_back
+//	             |              |           |            +-- failed, rolled_back; staged
+//	             +--------------+-----------+-- rejected (the policy or the metadata says no), failed
 //
 // downloading covers the policy and the writing of frames into the slot that does not run;
-// installing is the reading back of the whole slot; trying is the first start of the new
+// installing is the reading back of the whole slot; in staged the slot is whole and cannot be
+// booted: the end of what was only to be downloaded, a wait for all else; trying is the first start of the new
 // slot until the verdict. The last four are ends; the state stays there until a new update
 // begins. An update has a name, the director's UUID: one that has ended is never begun
 // again. What only time can heal (no network, expired metadata, a wrong clock) is tried
 // again with growing waits, a bounded number of times in a row without a byte of progress.
-// A new direction ends a download (failed, superseded); during a trial it waits.
+// A new direction ends a download or a wait (failed, superseded); during a trial it waits.
+// What is in the slot stays, so that another direction to the same release fetches nothing of
+// it again.
+//
+// # Waits
+//
+// A direction says when its update may begin (state.waits). By trusted time:
+//
+//	window     from Until on no download begins, one under way stops, and the reboot is not
+//	           asked for; if the bootloader was told already, its trial is cancelled
+//	people     a soft direction is downloaded at once; the reboot waits for a yes, until
+//	           DeferUntil at most
+//	direction  a slot that waits is not tried on the word of a direction that has expired
+//
+// All of them are in the status and in what is reported, and end with a newer direction.
+// From the reboot on nothing is waited for, or taken back.
+//
+// A question (direction.Ask) goes through the whole policy, and nobody is asked about what
+// would be refused; nothing of the image is fetched. Answers are files that Answer leaves
+// to the daemon: its event is in the outbox before the state has it, and the file goes last.
+// A yes is to the release: it holds for another direction to it, as after a window that was
+// too short, until the update ends or somebody else is asked for something else.
+//
+// # The cloud connection
+//
+// Two switches must both be on: the customer's, in the configuration, and the director's, in
+// the state folder. An order to go offline is signed, and obeyed once: the switch is stored,
+// the service hears a last report, the connection ends. It comes back only by Online, at the
+// device. Switched off, an agent opens no socket and asks no name server.
+//
+// The certificate is renewed when two thirds of its life have passed, with the certificate
+// and for the key that the device has; whom the device trusts does not change by that.
 //
 // # Files
 //
@@ -38,7 +71,9 @@
 //	image/, director/   metadata and its floors (tufrepo/client)
 //	journal/            how far a slot is written (agent/install)
 //	device.key          the device's key, P-256, mode 0600
-//	identity.json       what the enrolment gave, in one file
+//	identity.json       what the enrolment gave, in one file; replaced as a whole by a renewal
+//	answer.json         an answer that the daemon has not taken up
+//	cloud.0, cloud.1    the director's switch of the cloud connection
 //
 // # Order of writes
 //
@@ -54,6 +89,7 @@
 //	frames, journal               install resumes at the last durable frame
 //	state: installing             read back again
 //	record: what the slot holds   read back again
+//	state: staged                 it waits; or it is the end, where nothing more is asked for
 //	state: rebooting              read back again, then Try
 //	boot: Try                     the next start is the trial, whether noted or not
 //	state: told, reboot asked     the same; asked for again if it does not come
@@ -63,6 +99,11 @@
 //	boot: Commit                  the update has succeeded; the rest is made up at the start
 //	record: counter raised        the same
 //	state: committed              done
+//
+// where the window closes before the reboot
+//
+//	state: staged                 a start of the system now would still be the trial
+//	boot: Cancel                  it waits
 //
 // and where the checks say no
 //
@@ -92,6 +133,14 @@
 //	             F     unknown              repair, then resume
 //	             S     S                    overrun: somebody else committed it; failed
 //	             S     F, unknown           hold: it was never verified
+//	staged       F     F          -         await; stay where it is the end
+//	             F     F          S         cancel, then the same
+//	             F     unknown              repair, then the same
+//	             S     F          S         probe: it was started all the same
+//	             S     S                    settle: somebody committed it
+//	             S     unknown              probe
+//	             S     F          -         hold: picked by hand
+//	             F     S                    hold: picked by hand
 //	rebooting    F     F          -         not told: read back, tell; told: fell back
 //	             F     F          S, left   reboot; after three times failed
 //	             F     F          S, none   fell back
@@ -114,6 +163,6 @@
 //
 // A release whose kernel starts and whose agent never does is given up at the next power
 // cycle, not before: a hardware watchdog in the image makes that happen by itself. A medium
-// that lies about fsync may have a transition reported twice. Certificates are not renewed
-// by the agent yet: it enrols anew with a new claim.
+// that lies about fsync may have a transition reported twice. An answer may be reported twice.
+// A certificate that has expired is not renewed: the device enrols anew with a new claim.
 package agent

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/client"
@@ -16,42 +17,48 @@ import (
 
 // directed is a direction that was verified, made for this device, and is not older than the
 // one before.
-func (l *loop) directed(ctx context.Context, d direction.Direction) {
+func (l *loop) directed(d direction.Direction) {
 	l.calm()
 	s := l.m.state
 	l.seen = d.Version
 	switch {
-	case s.busy() && d.Update == s.Update.ID:
+	case s.busy() && d.Update == s.Update.ID && d.Target != nil:
 		l.renewed(d)
-	case s.State == wire.Downloading, s.State == wire.Installing:
+	case s.revocable():
 		l.next = &d
-		l.supersede(ctx)
+		l.supersede()
 	default:
 		l.next = &d
 	}
-	l.advance(ctx)
+	if d.Offline {
+		l.goOffline(d)
+	}
+	l.advance()
 }
 
 // renewed: the direction under way, issued anew.
 func (l *loop) renewed(d direction.Direction) {
 	l.next = nil
-	if !d.Expires.After(l.m.state.Update.Expires) {
+	u := l.m.state.Update
+	if d.Expires.Equal(u.Expires) && termsOf(d) == u.terms {
 		return
 	}
 	l.paused = false
-	if err := l.m.note(func(u *update) { u.Expires = d.Expires }); err != nil {
-		l.stumble(err)
+	l.end(l.m.note(func(u *update) { u.Expires, u.terms = d.Expires, termsOf(d) }))
+	if q := l.m.state.Question; q.live() && q.Update == u.ID {
+		later := *q
+		later.Deadline = d.DeferUntil
+		l.end(l.m.pose(later))
 	}
 }
 
 // superseding says whether the download under way is to give way to another direction.
 func (l *loop) superseding() bool {
-	s := l.m.state.State
-	return l.next != nil && (s == wire.Downloading || s == wire.Installing)
+	return l.next != nil && l.m.state.revocable()
 }
 
 // supersede ends the download under way in favour of next; if it runs, once it has stopped.
-func (l *loop) supersede(ctx context.Context) {
+func (l *loop) supersede() {
 	if l.work != nil {
 		l.work.cancel(errSuperseded)
 		return
@@ -66,10 +73,18 @@ func (l *loop) supersede(ctx context.Context) {
 }
 
 // consider begins what the newest direction asks for, unless that has been tried.
-func (l *loop) consider(ctx context.Context, b boot.State) {
+func (l *loop) consider(b boot.State) {
 	d := l.next
 	l.next = nil
-	if d == nil || d.Target == nil || l.m.state.ended(d.Update) {
+	if d == nil {
+		return
+	}
+	l.end(l.m.dismiss(*d))
+	if d.Target == nil || l.m.state.ended(d.Update) {
+		return
+	}
+	if d.Kind == direction.Ask {
+		l.ask(b, *d)
 		return
 	}
 	product, version, err := firmware.ParseTargetPath(d.Target.Path)
@@ -79,20 +94,20 @@ func (l *loop) consider(ctx context.Context, b boot.State) {
 	}
 	err = l.m.begin(update{
 		ID: d.Update, Product: product, From: l.m.holds(b.Running, b.Running).Version, To: version,
-		Hardware: d.Hardware, Target: target(*d.Target), Expires: d.Expires,
+		Hardware: d.Hardware, Target: target(*d.Target), Expires: d.Expires, terms: termsOf(*d),
 	})
 	if err != nil {
 		l.next = d
 		l.stumble(err)
 		return
 	}
-	l.download(ctx, b)
+	l.download(b)
 }
 
 // download makes one attempt.
-func (l *loop) download(ctx context.Context, b boot.State) {
+func (l *loop) download(b boot.State) {
 	if l.superseding() {
-		l.supersede(ctx)
+		l.supersede()
 		return
 	}
 	u := l.m.state.Update
@@ -100,8 +115,8 @@ func (l *loop) download(ctx context.Context, b boot.State) {
 		l.abandon()
 		return
 	}
-	if l.up == nil {
-		return // the uplink is being opened, and advances when it is
+	if l.up == nil || l.m.late() {
+		return // the uplink is being opened, and advances when it is; or another window is awaited
 	}
 	if err := l.m.attempt(); err != nil {
 		l.stumble(err)
@@ -109,22 +124,26 @@ func (l *loop) download(ctx context.Context, b boot.State) {
 	}
 	up := l.up
 	a := l.newAttempt(b, up.repo, up.source)
-	a.chosen = func(r Release) error {
-		r.Update = u.ID
-		return l.do(func() error { return l.m.chosen(r, a.slot) })
+	a.chosen = func(m *firmware.Manifest) error {
+		return l.do(func() error {
+			defer l.watch()
+			return l.m.chosen(m, a.slot)
+		})
 	}
 	a.identified = func(image firmware.Blob) error { return l.do(func() error { return l.m.identified(a.runs, image) }) }
 	a.verify = func() error { return l.do(l.m.verifying) }
 	a.progress = l.progress(u.ID)
 	var result install.Result
-	l.start(ctx, func(ctx context.Context) (err error) {
+	l.start(func(ctx context.Context) (err error) {
 		if err := stale(u.Expires, l.now()); err != nil {
 			return err
 		}
-		result, err = a.run(ctx)
+		if result, err = a.run(ctx); err != nil && errors.Is(context.Cause(ctx), errWindow) {
+			err = errWindow
+		}
 		l.raise(up.repo.Versions().Time)
 		return err
-	}, func(err error) { l.downloaded(ctx, result, err) })
+	}, func(err error) { l.downloaded(result, err) })
 }
 
 // abandon ends a download that nobody asks for any more.
@@ -148,26 +167,28 @@ func stale(expires, now time.Time) error {
 }
 
 // downloaded is what comes after an attempt.
-func (l *loop) downloaded(ctx context.Context, r install.Result, err error) {
+func (l *loop) downloaded(r install.Result, err error) {
 	progress := r.Written+r.Unchanged+r.Zeroed > 0
 	note := l.m.note(func(u *update) { u.Took = u.Took.and(r) })
 	switch {
 	case l.leave:
 		return // the next start resumes
 	case l.superseding():
-		l.supersede(ctx)
+		l.supersede()
 	case note != nil:
 		l.stumble(note)
 		return
 	case errors.Is(err, errAlready):
 		l.end(l.m.end(wire.Committed, "", err.Error()))
 	case err == nil:
-		l.end(l.m.verified())
+		l.end(l.m.arrived())
+	case errors.Is(err, errWindow):
+		l.end(l.m.note(func(u *update) { u.Attempts = 0 })) // what was fetched stays
 	default:
 		l.failed(err, progress)
 		return
 	}
-	l.advance(ctx)
+	l.advance()
 }
 
 // end is for transitions whose failure has no other way out than a later start.
@@ -198,19 +219,24 @@ func (l *loop) failed(err error, progress bool) {
 	l.pause(0)
 }
 
+// retryAfter is how long whoever was asked wants to be left alone.
 func retryAfter(err error) time.Duration {
 	var later *client.RetryError
-	if errors.As(err, &later) {
+	var service *link.Error
+	switch {
+	case errors.As(err, &later):
 		return later.After
+	case errors.As(err, &service):
+		return service.After
 	}
 	return 0
 }
 
 // prove reads a slot back that was verified before this start of the agent, and was not yet
 // tried.
-func (l *loop) prove(ctx context.Context) {
+func (l *loop) prove() {
 	u := l.m.state.Update
-	l.start(ctx, func(ctx context.Context) error {
+	l.start(func(ctx context.Context) error {
 		slot, err := l.o.OpenSlot(l.cfg.Slots.Path(u.Slot), install.SlotOptions{ReadOnly: true})
 		if err != nil {
 			return err
@@ -226,6 +252,6 @@ func (l *loop) prove(ctx context.Context) {
 		default:
 			l.end(l.m.finish(ReasonOf(err), err.Error()))
 		}
-		l.advance(ctx)
+		l.advance()
 	})
 }

@@ -108,18 +108,26 @@ func (s *session) enroll(ctx context.Context, claim string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := link.Enroll(ctx, n, key, wire.EnrollRequest{
-		Claim: claim, Product: s.cfg.Product, Hardware: s.cfg.Hardware,
-		Serial: s.cfg.Serial, MAC: s.cfg.MAC, Agent: s.o.Version,
-	})
+	resp, err := link.Enroll(ctx, n, key, s.enrolment(claim))
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(identity{schema, resp}, "", "  ")
+	return s.saveIdentity(identity{schema, resp})
+}
+
+func (a *Agent) enrolment(claim string) wire.EnrollRequest {
+	return wire.EnrollRequest{
+		Claim: claim, Product: a.cfg.Product, Hardware: a.cfg.Hardware,
+		Serial: a.cfg.Serial, MAC: a.cfg.MAC, Agent: a.o.Version,
+	}
+}
+
+func (a *Agent) saveIdentity(id identity) error {
+	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(s.path(identityName), b, 0o600)
+	return durable.WriteFile(a.path(identityName), b, 0o600)
 }
 
 // ReadClaim reads a claim token from a file, or from the one of the configuration for "".
@@ -175,6 +183,15 @@ func (a *Agent) loadIdentity() (identity, error) {
 		return identity{}, fmt.Errorf("%w: identity %s is damaged: enrol again: %w", ErrNotEnrolled, a.path(identityName), err)
 	}
 	return id, nil
+}
+
+// newestCertificate is asked before every handshake: a renewed certificate is used at once.
+func (a *Agent) newestCertificate() (*tls.Certificate, error) {
+	id, err := a.loadIdentity()
+	if err != nil {
+		return nil, err
+	}
+	return a.certificate(id)
 }
 
 // certificate makes the TLS certificate of the identity.

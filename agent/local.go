@@ -82,7 +82,7 @@ func (s *session) clear() error {
 	switch step {
 	case stay:
 		return nil
-	case resume:
+	case resume, await:
 		return s.m.finish(Superseded, "a local installation takes its place")
 	case tell, reboot:
 		return fmt.Errorf("%w: %s %s is installed in slot %s and waits for it; or fairlead-agent rollback first", ErrReboot, u.Product, u.To, u.Slot)
@@ -154,10 +154,7 @@ func (s *session) installLocal(ctx context.Context, path string, repo *client.Cl
 		return err
 	}
 	a := s.newAttempt(b, repo, source)
-	a.chosen = func(r Release) error {
-		r.Update = s.m.state.Update.ID
-		return s.m.chosen(r, a.slot)
-	}
+	a.chosen = func(m *firmware.Manifest) error { return s.m.chosen(m, a.slot) }
 	a.identified = func(image firmware.Blob) error { return s.m.identified(a.runs, image) }
 	a.verify, a.progress = s.m.verifying, s.o.Progress
 	result, err := a.run(ctx)

@@ -20,6 +20,8 @@ type loop struct {
 	*session
 	up   *uplink // nil without a cloud connection
 	post chan func()
+	base context.Context // as long as the loop turns
+	cut  func()          // ends the cloud connection
 
 	work     *work                // under way; nil if none
 	next     *direction.Direction // the newest one, if it is not what is under way
@@ -29,6 +31,11 @@ type loop struct {
 	paused   bool // until retry fires
 	leave    bool
 	outcome  error
+
+	clock    *time.Timer // while something waits
+	waiting  *wire.Wait  // as it was told last
+	asks     int         // attempts to find out what a question is about
+	answered []wire.Reply
 
 	orphan    error // why there will be no uplink
 	transport string
@@ -42,8 +49,10 @@ type work struct{ cancel context.CancelCauseFunc }
 var errSuperseded = errors.New("superseded")
 
 func newLoop(s *session) *loop {
-	l := &loop{session: s, post: make(chan func()), reached: make(chan struct{}), retry: time.NewTimer(time.Hour)}
+	l := &loop{session: s, post: make(chan func()), reached: make(chan struct{}), cut: func() {},
+		retry: time.NewTimer(time.Hour), clock: time.NewTimer(time.Hour)}
 	l.retry.Stop()
+	l.clock.Stop()
 	s.m.told = l.changed
 	return l
 }
@@ -53,11 +62,14 @@ func newLoop(s *session) *loop {
 // First what is under way is stopped, then the connection, which so hears of the last event.
 func (l *loop) run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l.base = inner
 	wait := l.connect(inner)
 	defer wait()
 	defer cancel()
 	defer l.retry.Stop()
-	l.advance(inner)
+	defer l.clock.Stop()
+	l.hearAnswer()
+	l.advance()
 	l.tell(l.o.Notify.Ready)
 	alive := l.alive()
 	defer alive.Stop()
@@ -73,7 +85,9 @@ func (l *loop) run(ctx context.Context) error {
 			do()
 		case <-l.retry.C:
 			l.paused = false
-			l.advance(inner)
+			l.advance()
+		case <-l.clock.C:
+			l.tick()
 		case <-alive.C:
 			l.tell(l.o.Notify.Alive)
 		case <-look.C:
@@ -123,8 +137,8 @@ func (l *loop) send(ctx context.Context, f func()) {
 }
 
 // start puts run on a goroutine of its own; after gets what it returned, back on the loop.
-func (l *loop) start(ctx context.Context, run func(context.Context) error, after func(error)) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (l *loop) start(run func(context.Context) error, after func(error)) {
+	ctx, cancel := context.WithCancelCause(l.base)
 	l.work = &work{cancel}
 	go func() {
 		err := run(ctx)
@@ -138,7 +152,7 @@ func (l *loop) start(ctx context.Context, run func(context.Context) error, after
 
 // advance takes every step that can be taken now and starts what then remains. It may be
 // called at any time.
-func (l *loop) advance(ctx context.Context) {
+func (l *loop) advance() {
 	if l.work != nil || l.leave {
 		return
 	}
@@ -150,22 +164,37 @@ func (l *loop) advance(ctx context.Context) {
 	l.failures = 0
 	switch s {
 	case stay:
-		l.consider(ctx, b)
+		l.consider(b)
 		l.settled()
 	case resume:
 		if !l.paused {
-			l.download(ctx, b)
+			l.download(b)
 		}
-	case tell:
-		l.prove(ctx)
+	case await:
+		l.await()
+	case tell, reboot:
+		l.goOn(s, b)
 	case probe:
-		l.try(ctx, b)
-	case reboot, retreat:
+		l.try(b)
+	case retreat:
 		l.askReboot(b)
 	case hold:
 		l.trouble(unclear(b))
 	}
+	l.watch()
 	l.report(b)
+}
+
+// goOn is the way into the trial, as long as the window is open.
+func (l *loop) goOn(s step, b boot.State) {
+	switch {
+	case l.m.late():
+		l.withdraw()
+	case s == tell:
+		l.prove()
+	default:
+		l.askReboot(b)
+	}
 }
 
 // settled: there may be nothing more to do.

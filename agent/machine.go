@@ -117,10 +117,10 @@ func (m *machine) enter(to wire.State, edit func(*update)) error {
 	edit(&next.Update)
 	epoch, seq := m.out.Position()
 	next.State, next.Since, next.Mark = to, m.now(), mark{epoch, seq + int64(len(m.unsent)) + 1}
-	if to.Final() {
+	if next.over() {
 		next.end()
 	}
-	if to == wire.Downloading || to == wire.Committed {
+	if to == wire.Downloading || to == wire.Staged || to == wire.Committed {
 		next.Trouble = nil
 	}
 	if err := m.save(next); err != nil {

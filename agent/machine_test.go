@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 // fault is what happens to one durable act of the device: an act on the state folder, the
@@ -169,11 +170,15 @@ func (w *world) machine(t *testing.T) *machine {
 
 var release = Release{Product: "base", Version: "1.1.0", Counter: 2, Image: firmware.Blob{Length: 1, SHA256: firmware.Sum([]byte{1})}, Update: "u1"}
 
+// whole is release's, but for the name of the update.
+var whole = &firmware.Manifest{Product: release.Product, Version: release.Version, Counter: release.Counter, Image: release.Image}
+
 // life is a device without a network: what the loop does, in order, until it is at rest.
 type life struct {
 	w      *world
 	kind   kind
 	rounds int
+	closed bool // the window, once
 }
 
 // kind is what a release is.
@@ -183,6 +188,9 @@ const (
 	good kind = "good"
 	bad  kind = "bad"  // its checks say no
 	dead kind = "dead" // its agent never starts
+	// A good one that waits for people, and whose window closes once between the word to the
+	// bootloader and the reboot.
+	patient kind = "patient"
 )
 
 // boot runs the agent once, from its start to a reboot, a rest, or a power cut. It returns
@@ -233,15 +241,27 @@ func (l *life) step(m *machine, s step) (again bool, err error) {
 		if m.state.ended("u1") {
 			return false, nil
 		}
-		return true, m.begin(update{ID: "u1", Product: "base", From: "1.0.0", To: "1.1.0"})
+		u := update{ID: "u1", Product: "base", From: "1.0.0", To: "1.1.0"}
+		if l.kind == patient {
+			u.terms = terms{Kind: direction.Soft, DeferUntil: m.now().Add(time.Hour)}
+		}
+		return true, m.begin(u)
+	case await:
+		return true, inOrder(func() error {
+			return m.answered(answer{Update: "u1", Say: wire.Yes})
+		}, m.release)
 	case resume:
-		return true, inOrder(m.attempt, func() error { return m.chosen(release, boot.B) }, m.verifying, m.verified)
+		return true, inOrder(m.attempt, func() error { return m.chosen(whole, boot.B) }, m.verifying, m.arrived)
 	case tell:
 		m.proven = true
 		return true, nil
 	case probe:
 		return true, l.try(m)
 	case reboot, retreat:
+		if l.kind == patient && s == reboot && !l.closed {
+			l.closed = true
+			return true, m.standDown()
+		}
 		asked, err := m.ask(true)
 		return err != nil || !asked, err
 	}
@@ -264,7 +284,7 @@ func (l *life) try(m *machine) error {
 	if m.state.Update.Reason != "" {
 		return nil
 	}
-	if l.kind == good {
+	if l.kind == good || l.kind == patient {
 		return m.commit()
 	}
 	return m.condemn(Health, "hook 10-net: exit status 1")
@@ -283,7 +303,7 @@ func (l *life) run(t *testing.T) {
 // TestEveryFault strikes every durable act of an update with every fault, and looks at where
 // the device comes to rest.
 func TestEveryFault(t *testing.T) {
-	for _, k := range []kind{good, bad, dead} {
+	for _, k := range []kind{good, bad, dead, patient} {
 		for _, tries := range []int{1, 3} {
 			clean := live(t, k, tries, nil)
 			checkRest(t, clean.w, k)
@@ -304,7 +324,7 @@ func TestEveryFault(t *testing.T) {
 // TestEveryTwoCuts cuts the power twice: also in the middle of the recovery from a cut. (A cut
 // after one act is one before the next.)
 func TestEveryTwoCuts(t *testing.T) {
-	for _, k := range []kind{good, bad, dead} {
+	for _, k := range []kind{good, bad, dead, patient} {
 		first := len(live(t, k, 1, nil).w.acts)
 		for at := 1; at <= first; at++ {
 			second := len(live(t, k, 1, map[int]fault{at: cutHere}).w.acts)
@@ -342,14 +362,21 @@ func checkRest(t *testing.T, w *world, k kind) {
 	if w.boots.Running != w.boots.Committed || w.boots.Trial != "" {
 		t.Errorf("not at rest: %+v", w.boots)
 	}
-	seen := map[wire.State]int{}
+	seen, said := map[wire.State]int{}, 0
 	for _, e := range w.sent {
 		if e.Update != "u1" {
 			t.Errorf("event of update %q", e.Update)
 		}
+		if e.Say == wire.Yes {
+			said++
+			continue
+		}
 		seen[e.State]++
 	}
 	for s, n := range seen {
+		if twice := k == patient && (s == wire.Staged || s == wire.Rebooting); twice {
+			n = max(1, n-1)
+		}
 		if n != 1 && !w.lied() { // an append that lied is repeated: at least once is promised then
 			t.Errorf("%d events %s: %v", n, s, w.sent)
 		}
@@ -360,10 +387,10 @@ func checkRest(t *testing.T, w *world, k kind) {
 	}
 	switch {
 	case end.State == wire.Committed:
-		if k != good || w.boots.Running != boot.B || m.floor() != 2 || m.record.Counter != 2 || m.record.Slots[boot.B] != release {
+		if k != good && k != patient || w.boots.Running != boot.B || m.floor() != 2 || m.record.Counter != 2 || m.record.Slots[boot.B] != release {
 			t.Errorf("committed: %+v, record %+v", w.boots, m.record)
 		}
-	case end.State == wire.RolledBack && k == good:
+	case end.State == wire.RolledBack && (k == good || k == patient):
 		// Only a power cut in the trial, or an act of the trial that failed, may cost a good release.
 		if len(w.faults) == 0 || w.boots.Running != boot.A || m.floor() != 1 {
 			t.Errorf("a good release was rolled back: %v", end)
@@ -378,7 +405,10 @@ func checkRest(t *testing.T, w *world, k kind) {
 	default:
 		t.Errorf("ended as %s: %v", end.State, end)
 	}
-	if want := map[kind]int{good: 5, bad: 5, dead: 4}[k]; len(w.faults) == 0 && len(seen) != want {
+	if k == patient && said == 0 {
+		t.Errorf("the answer is lost: %v", w.sent)
+	}
+	if want := map[kind]int{good: 5, bad: 5, dead: 4, patient: 6}[k]; len(w.faults) == 0 && len(seen) != want {
 		t.Errorf("transitions: %v", slices.Sorted(maps.Keys(seen)))
 	}
 }

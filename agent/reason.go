@@ -35,6 +35,8 @@ const (
 	IO            Reason = "io"
 	Superseded    Reason = "superseded"
 
+	Certificate Reason = "certificate" // of the device; never of an update
+
 	Health     Reason = "health"
 	BootFailed Reason = "boot_failed"
 )

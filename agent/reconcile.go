@@ -18,6 +18,7 @@ const (
 	settle   step = "settle"    // the bootloader has committed it: finish
 	retreat  step = "retreat"   // forget the trial, reboot into the old slot
 	fellBack step = "fell-back" // the old slot runs again: rolled back
+	await    step = "await"     // the slot is whole, and waits for its time or for people
 	cancel   step = "cancel"    // forget a trial that nobody asked for
 	repair   step = "repair"    // commit the slot that runs: the boot state is lost
 	overrun  step = "overrun"   // somebody committed the slot behind our back: the update is over
@@ -25,7 +26,7 @@ const (
 )
 
 // reconcile compares what the agent remembers with what the bootloader says. It is called
-// again after each step that changes either, and comes to rest at stay, resume, reboot,
+// again after each step that changes either, and comes to rest at stay, resume, await, reboot,
 // probe, retreat or hold.
 func reconcile(s state, b boot.State) step {
 	switch {
@@ -33,6 +34,8 @@ func reconcile(s state, b boot.State) step {
 		return hold
 	case s.State == wire.Downloading || s.State == wire.Installing:
 		return reconcileWriting(s.Update.Slot, b)
+	case s.State == wire.Staged:
+		return reconcileStaged(s, b)
 	case s.State == wire.Rebooting:
 		return reconcileRebooting(s.Update, b)
 	case s.State == wire.Trying:
@@ -71,6 +74,22 @@ func reconcileWriting(slot boot.Slot, b boot.State) step {
 		return hold
 	}
 	return resume
+}
+
+// reconcileStaged: the slot is verified; the bootloader was told nothing, or was to forget it.
+// If it has been started all the same, by a power cut before that or by somebody, this is
+// its trial.
+func reconcileStaged(s state, b boot.State) step {
+	slot := s.Update.Slot
+	started := b.Running == slot && (b.Lost || b.Trial == slot || b.Committed == slot)
+	switch rest := reconcileRest(b); {
+	case started:
+		return reconcileRebooting(s.Update, b)
+	case rest == stay && s.busy():
+		return await
+	default:
+		return rest
+	}
 }
 
 // reconcileRebooting: the slot is verified; the bootloader may know of the trial.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 // at makes what the bootloader says: what runs, what is committed, what is on trial with how
@@ -22,6 +23,7 @@ func lostEnv(running boot.Slot) boot.State {
 func TestReconcile(t *testing.T) {
 	untold, told := update{Slot: boot.B}, update{Slot: boot.B, Tried: true}
 	condemned := update{Slot: boot.B, Tried: true, Reason: Health}
+	only := update{Slot: boot.B, terms: terms{Kind: direction.DownloadOnly}}
 	failed := at("a", "a", "", 0)
 	failed.B.Failed = true
 	for _, tt := range []struct {
@@ -53,6 +55,21 @@ func TestReconcile(t *testing.T) {
 		{wire.Downloading, untold, lostEnv("b"), hold, "the last resort has started half a system"},
 		{wire.Downloading, untold, at("a", "b", "", 0), hold, "the committed slot is being written, and does not run"},
 		{wire.Downloading, untold, at("", "a", "", 0), hold, "neither slot runs"},
+
+		{wire.Staged, untold, at("a", "a", "", 0), await, "it waits"},
+		{wire.Staged, untold, at("a", "a", "b", 1), cancel, "crash after the window closed, before the trial was given up"},
+		{wire.Staged, untold, at("b", "a", "b", 0), probe, "the power was cut there: it was verified, and runs"},
+		{wire.Staged, untold, at("b", "b", "", 0), settle, "somebody committed it"},
+		{wire.Staged, untold, at("b", "a", "", 0), hold, "picked by hand"},
+		{wire.Staged, untold, at("a", "b", "", 0), hold, "committed, and the other picked by hand"},
+		{wire.Staged, untold, lostEnv("a"), repair, "what runs is whole"},
+		{wire.Staged, untold, lostEnv("b"), probe, "the last resort has started what was verified"},
+		{wire.Staged, untold, at("", "a", "", 0), hold, "neither slot runs"},
+		{wire.Staged, only, at("a", "a", "", 0), stay, "it was only to be downloaded"},
+		{wire.Staged, only, at("a", "a", "b", 1), cancel, "nobody asked for a trial"},
+		{wire.Staged, only, at("b", "a", "b", 0), probe, "somebody tries it"},
+		{wire.Staged, only, at("b", "b", "", 0), settle, "somebody committed it"},
+		{wire.Staged, only, lostEnv("a"), repair, "the boot state was lost"},
 
 		{wire.Rebooting, untold, at("a", "a", "", 0), tell, "crash before the bootloader was told"},
 		{wire.Rebooting, untold, at("a", "a", "b", 1), reboot, "crash after it was told"},
@@ -94,11 +111,11 @@ func TestReconcile(t *testing.T) {
 // TestReconcileAll goes through every combination and holds what must never happen.
 func TestReconcileAll(t *testing.T) {
 	slots := []boot.Slot{boot.A, boot.B}
-	states := []wire.State{wire.Idle, wire.Downloading, wire.Installing, wire.Rebooting, wire.Trying,
+	states := []wire.State{wire.Idle, wire.Downloading, wire.Installing, wire.Staged, wire.Rebooting, wire.Trying,
 		wire.Committed, wire.Failed, wire.RolledBack, wire.Rejected}
 	n := 0
 	for _, st := range states {
-		for _, u := range []update{{Slot: boot.B}, {Slot: boot.B, Tried: true}, {Slot: boot.B, Reason: Health, Tried: true}} {
+		for _, u := range []update{{Slot: boot.B}, {Slot: boot.B, terms: terms{Kind: direction.DownloadOnly}}, {Slot: boot.B, Tried: true}, {Slot: boot.B, Reason: Health, Tried: true}} {
 			for _, running := range append(slots, "", "c") {
 				for _, committed := range slots {
 					for _, trial := range []boot.Slot{"", committed.Other()} {
@@ -120,7 +137,7 @@ func TestReconcileAll(t *testing.T) {
 
 // forbidden says what is wrong with s.
 func forbidden(st wire.State, u update, b boot.State, s step) string {
-	verified := st == wire.Rebooting || st == wire.Trying
+	verified := st == wire.Staged || st == wire.Rebooting || st == wire.Trying
 	onTrial := b.Running == u.Slot
 	switch {
 	case !b.Running.Valid() && s != hold:
@@ -133,6 +150,8 @@ func forbidden(st wire.State, u update, b boot.State, s step) string {
 		return "half a system would be committed"
 	case s == resume && (onTrial || b.Committed == u.Slot && !b.Lost):
 		return "what runs or is committed would be written"
+	case s == await && (st != wire.Staged || b.Lost || b.Running != b.Committed || b.Trial != ""):
+		return "waits although the bootloader is not at rest"
 	case s == tell && (!verified || b.Committed == u.Slot):
 		return "a trial of what is not verified"
 	case s == fellBack && onTrial:

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/health"
@@ -12,19 +13,19 @@ import (
 )
 
 // connected: the uplink is open. current is the direction that was accepted last.
-func (l *loop) connected(ctx context.Context, u *uplink, current *direction.Direction) {
+func (l *loop) connected(u *uplink, current *direction.Direction) {
 	l.up = u
 	if current != nil && l.now().Before(current.Expires) {
-		l.directed(ctx, *current)
+		l.directed(*current)
 	}
-	l.advance(ctx)
+	l.advance()
 }
 
 // orphaned: nobody knows this device. What is under way goes on; then the agent ends.
-func (l *loop) orphaned(ctx context.Context, err error) {
+func (l *loop) orphaned(err error) {
 	l.trouble(err)
 	l.orphan = err
-	l.advance(ctx)
+	l.advance()
 }
 
 // heard takes commands and the state of the connection.
@@ -55,8 +56,15 @@ func (l *loop) lookAtLink() {
 	}
 }
 
+// maxAnswered are the commands that are remembered, so that one that comes twice is done once.
+const maxAnswered = 32
+
 // obey does what a command asks for, and answers.
 func (l *loop) obey(up *uplink, c wire.Cmd) {
+	if at := slices.IndexFunc(l.answered, func(r wire.Reply) bool { return r.ID == c.ID }); at >= 0 {
+		up.link.Reply(l.answered[at])
+		return
+	}
 	r := wire.Reply{Schema: wire.Schema, ID: c.ID, OK: true}
 	switch c.Name {
 	case wire.CmdPing:
@@ -64,12 +72,16 @@ func (l *loop) obey(up *uplink, c wire.Cmd) {
 		l.changed()
 	case wire.CmdCheck:
 		up.link.Poll()
+		if l.paused {
+			l.retry.Reset(0)
+		}
 	case wire.CmdPause, wire.CmdResume:
 		l.hold(c.Name == wire.CmdPause)
 		l.status()
 	default:
 		r.OK, r.Detail = false, fmt.Sprintf("command %.40q is not known to agent %s", c.Name, l.o.Version)
 	}
+	l.answered = append(l.answered[max(0, len(l.answered)+1-maxAnswered):], r)
 	up.link.Reply(r)
 }
 
@@ -104,18 +116,19 @@ func (l *loop) report(b boot.State) {
 		Schema: wire.Schema, Time: l.now(), BootID: l.o.BootID, Agent: l.o.Version,
 		Product: l.cfg.Product, Hardware: l.cfg.Hardware, Serial: l.cfg.Serial, MAC: l.cfg.MAC,
 		Version: runs.Version, Counter: m.floor(), Slot: string(b.Running), State: s.State, Update: s.Update.ID,
-		Direction: l.seen, LastError: s.Trouble.String(),
+		Direction: l.seen, LastError: s.Trouble.String(), Wait: s.waits(l.now()), Offline: l.cloud().Off,
 	}
 	for _, slot := range []boot.Slot{boot.A, boot.B} {
+		_, whole := m.record.Slots[slot]
 		r.Slots = append(r.Slots, wire.SlotStatus{
-			Name: string(slot), Version: m.holds(slot, b.Running).Version, State: slotState(b, slot),
+			Name: string(slot), Version: m.holds(slot, b.Running).Version, State: slotState(b, slot, whole),
 		})
 	}
 	l.up.link.Report(r)
 }
 
-// slotState is one word for a slot.
-func slotState(b boot.State, s boot.Slot) string {
+// slotState is one word for a slot; whole says that it holds an image.
+func slotState(b boot.State, s boot.Slot, whole bool) string {
 	switch {
 	case s == b.Trial:
 		return "trial"
@@ -125,6 +138,8 @@ func slotState(b boot.State, s boot.Slot) string {
 		return "good"
 	case b.Of(s).Failed:
 		return "bad"
+	case whole:
+		return "staged"
 	}
 	return "empty"
 }
@@ -141,6 +156,9 @@ func (l *loop) status() {
 	}
 	if l.transport != "" {
 		line += ", connected by " + l.transport
+	}
+	if w := s.waits(l.now()); w != nil {
+		line += ", waits for " + w.For
 	}
 	if l.throttle.Paused() {
 		line += ", paused"

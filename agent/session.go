@@ -71,11 +71,9 @@ func (s *session) close() error { return s.lock.Unlock() }
 
 // now is trusted time: the latest of the clock, the build time, and what was verified.
 func (s *session) now() time.Time {
-	now := s.o.Clock()
-	for _, least := range []time.Time{s.o.BuildTime, time.Unix(s.floor.Load(), 0)} {
-		if least.After(now) {
-			now = least
-		}
+	now := s.clock()
+	if least := time.Unix(s.floor.Load(), 0); least.After(now) {
+		now = least
 	}
 	return now.UTC().Truncate(time.Millisecond)
 }

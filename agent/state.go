@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/firmware/strictjson"
+	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 const (
@@ -37,6 +38,8 @@ type state struct {
 	Ended []string `json:"ended,omitempty"`
 	// Floor is the release counter that record holds as well.
 	Floor int64 `json:"floor"`
+	// Question is what the people at the device are asked, or have agreed to.
+	Question *question `json:"question,omitempty"`
 	// Trouble is what was in the way last, until it no longer is.
 	Trouble *trouble `json:"trouble,omitempty"`
 }
@@ -72,6 +75,7 @@ type update struct {
 	Target   target    `json:"target"`
 	Expires  time.Time `json:"expires,omitzero"` // of the direction
 	Began    time.Time `json:"began"`
+	terms
 
 	// Slot and Release are known once the policy has agreed.
 	Slot    boot.Slot `json:"slot,omitempty"`
@@ -132,13 +136,30 @@ type record struct {
 	Ended string `json:"ended,omitempty"`
 }
 
+// over says whether the update has ended. One that was only to be downloaded ends staged.
+func (s state) over() bool {
+	return s.State.Final() || s.State == wire.Staged && s.Update.Kind == direction.DownloadOnly
+}
+
 // busy says whether an update is under way.
-func (s state) busy() bool { return s.State != wire.Idle && !s.State.Final() }
+func (s state) busy() bool { return s.State != wire.Idle && !s.over() }
+
+// revocable says whether the update gives way to another direction at once.
+func (s state) revocable() bool {
+	return s.State == wire.Downloading || s.State == wire.Installing || s.State == wire.Staged && s.busy()
+}
 
 func (s state) ended(id string) bool { return slices.Contains(s.Ended, id) }
 
-// end remembers that the update is over.
+// end remembers that the update is over. Its question is over, too; what was agreed to holds
+// for another attempt if this one was taken back.
 func (s *state) end() {
+	if q := s.Question; q != nil && (q.Update == s.Update.ID || q.Target == s.Update.Target.SHA256) {
+		s.Question = nil
+		if s.Update.Reason == Superseded {
+			s.Question = q.rest()
+		}
+	}
 	if s.Update.ID != "" && !s.ended(s.Update.ID) {
 		s.Ended = append(s.Ended, s.Update.ID)
 		s.Ended = s.Ended[max(0, len(s.Ended)-maxEnded):]

@@ -12,6 +12,7 @@ import (
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/outbox"
+	"github.com/fairlead/fairlead/agent/wire"
 )
 
 // Status is what the state folder and the bootloader say. It can be asked for while the
@@ -26,10 +27,38 @@ type Status struct {
 	Version  string `json:"version"` // that runs
 	Floor    int64  `json:"floor"`   // release counter below which nothing is installed
 	Outcome
-	Since   time.Time  `json:"since,omitzero"` // of the state
+	Since time.Time `json:"since,omitzero"` // of the state
+	// Wait is what the update, or a question before it, waits for.
+	Wait     *wire.Wait `json:"wait,omitempty"`
+	Question *Question  `json:"question,omitempty"` // what the people at the device may answer
+	// Offline: the director has switched the cloud connection off.
+	Offline bool       `json:"offline,omitempty"`
 	Trouble *Trouble   `json:"trouble,omitempty"`
 	Outbox  int        `json:"outbox"` // events that the service has not acknowledged
 	Slots   []SlotInfo `json:"slots"`
+}
+
+// Question is an update that the people at the device may agree to or put off.
+type Question struct {
+	Update   string    `json:"update"`
+	Product  string    `json:"product"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`
+	Notes    string    `json:"notes,omitempty"`   // of the release, for people
+	Deadline time.Time `json:"deadline,omitzero"` // until when it may be put off
+	Pending  bool      `json:"pending"`           // an answer is wanted
+	Say      wire.Say  `json:"say,omitempty"`     // what was answered last
+	Until    time.Time `json:"until,omitzero"`    // of later
+}
+
+// asked is what is shown of the question: nothing once it is too late to answer.
+func (s state) asked(now time.Time) *Question {
+	q := s.Question
+	if !q.live() || s.begun(q.Update) || !q.Deadline.IsZero() && !now.Before(q.Deadline) {
+		return nil
+	}
+	return &Question{Update: q.Update, Product: q.Product, From: q.From, To: q.To, Notes: q.Notes, Deadline: q.Deadline,
+		Pending: q.pending(now), Say: q.Say, Until: q.Until}
 }
 
 // Trouble is what was in the way last.
@@ -87,6 +116,8 @@ func (a *Agent) Status() (Status, error) {
 		Version: m.holds(b.Running, b.Running).Version, Floor: m.floor(),
 		Outcome: m.outcome(), Since: m.state.Since, Slots: a.slots(m, b),
 	}
+	now := a.clock()
+	s.Wait, s.Question, s.Offline = m.state.waits(now), m.state.asked(now), a.cloud().Off
 	if t := m.state.Trouble; t != nil {
 		s.Trouble = &Trouble{t.Reason, t.Text, t.Since}
 	}

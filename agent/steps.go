@@ -6,6 +6,8 @@ import (
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 // rest takes the steps of reconcile until one remains that wants more than this folder and
@@ -30,11 +32,14 @@ func (m *machine) take(s step, b boot.State) (atRest bool, err error) {
 	u := m.state.Update
 	switch s {
 	case tell:
-		if !m.proven {
+		if !m.proven || m.late() {
 			return true, nil
 		}
 		return false, m.tell()
 	case reboot:
+		if m.late() {
+			return true, nil
+		}
 		return m.overdue()
 	case probe:
 		if m.state.State == wire.Trying {
@@ -74,9 +79,16 @@ func (m *machine) attempt() error {
 // chosen is called when the policy has agreed, before the first byte is written. The order:
 // the state names the slot; the record forgets what the slot held; the bootloader is
 // forbidden to start it. A crash in between leaves a slot that nobody counts on.
-func (m *machine) chosen(r Release, slot boot.Slot) error {
+func (m *machine) chosen(from *firmware.Manifest, slot boot.Slot) error {
+	r := releaseOf(from)
+	r.Update = m.state.Update.ID
 	if u := m.state.Update; u.Slot != slot || u.Release != r {
 		if err := m.note(func(u *update) { u.Slot, u.Release = slot, r }); err != nil {
+			return err
+		}
+	}
+	if u := m.state.Update; u.Kind == direction.Soft {
+		if err := m.pose(u.question(false, from.Notes)); err != nil {
 			return err
 		}
 	}
@@ -96,18 +108,23 @@ func (m *machine) verifying() error {
 	return m.enter(wire.Installing, func(*update) {})
 }
 
-// verified: the slot holds the image, durably. The record says so before the bootloader may
-// try it, so that a trial can be taken up even if the state file is lost.
+// verified: the slot holds the image, durably, and goes on at once.
 func (m *machine) verified() error {
+	if err := m.keepWhole(); err != nil {
+		return err
+	}
+	return m.enter(wire.Rebooting, func(u *update) { u.Attempts = 0 })
+}
+
+// keepWhole: the record says what the slot holds before the bootloader may try it, so that a
+// trial can be taken up even if the state file is lost.
+func (m *machine) keepWhole() error {
 	u := m.state.Update
 	old := u.Slot.Other()
 	runs := m.holds(old, old)
 	err := m.keep(func(r *record) { r.Slots[u.Slot], r.Slots[old] = u.Release, runs })
-	if err != nil {
-		return err
-	}
-	m.proven = true
-	return m.enter(wire.Rebooting, func(u *update) { u.Attempts = 0 })
+	m.proven = m.proven || err == nil
+	return err
 }
 
 // ask counts a reboot that is about to be asked for; false when it was asked for too often.

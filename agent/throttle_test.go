@@ -2,6 +2,7 @@ package agent
 
 import (
 	"crypto/tls"
+	"fmt"
 	"testing"
 	"time"
 
@@ -27,11 +28,11 @@ func TestPauseCommand(t *testing.T) {
 	l := &loop{session: &session{Agent: &Agent{o: Options{}.withDefaults()}, m: &machine{state: state{State: wire.Idle}}}}
 	var line string
 	l.o.Notify.Status = func(s string) { line = s }
-	for _, c := range []struct {
+	for i, c := range []struct {
 		name, line string
 		paused     bool
 	}{{wire.CmdPause, "idle, paused", true}, {wire.CmdPause, "idle, paused", true}, {wire.CmdResume, "idle", false}} {
-		l.obey(up, wire.Cmd{Schema: wire.Schema, ID: "c1", Name: c.name, Expires: time.Now().Add(time.Hour)})
+		l.obey(up, wire.Cmd{Schema: wire.Schema, ID: fmt.Sprint("c", i), Name: c.name, Expires: time.Now().Add(time.Hour)})
 		if l.throttle.Paused() != c.paused || line != c.line {
 			t.Errorf("after %s: paused %v, status %q", c.name, l.throttle.Paused(), line)
 		}

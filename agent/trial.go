@@ -15,9 +15,9 @@ import (
 const commitTries = 3
 
 // try is the trial: the checks decide. What the network says of metadata has no part in it.
-func (l *loop) try(ctx context.Context, b boot.State) {
+func (l *loop) try(b boot.State) {
 	if err := l.m.startTrial(); err != nil {
-		l.doubt(ctx, err)
+		l.doubt(err)
 		return
 	}
 	u := l.m.state.Update
@@ -33,7 +33,7 @@ func (l *loop) try(ctx context.Context, b boot.State) {
 		c.Builtin = append([]health.Check{l.check()}, c.Builtin...)
 	}
 	var results []health.Result
-	l.start(ctx, func(ctx context.Context) (err error) {
+	l.start(func(ctx context.Context) (err error) {
 		results, err = health.Run(ctx, c)
 		return err
 	}, func(err error) {
@@ -41,9 +41,9 @@ func (l *loop) try(ctx context.Context, b boot.State) {
 		case l.leave:
 			return // stopped from outside: the next start asks again
 		case err == nil:
-			l.commit(ctx)
+			l.commit()
 		default:
-			l.condemn(ctx, Health, verdict(results, err))
+			l.condemn(Health, verdict(results, err))
 		}
 	})
 }
@@ -58,7 +58,7 @@ func verdict(results []health.Result, err error) string {
 }
 
 // commit keeps the release. If the bootloader does not take it, the old one is the safer.
-func (l *loop) commit(ctx context.Context) {
+func (l *loop) commit() {
 	var err error
 	for range commitTries {
 		if err = l.m.commit(); err == nil {
@@ -67,29 +67,29 @@ func (l *loop) commit(ctx context.Context) {
 		l.o.Log.Error("commit", "error", err)
 	}
 	if b, stateErr := l.boot.State(); err != nil && (stateErr != nil || b.Committed != l.m.state.Update.Slot) {
-		l.condemn(ctx, BootFailed, fmt.Sprintf("the bootloader does not commit: %v", err))
+		l.condemn(BootFailed, fmt.Sprintf("the bootloader does not commit: %v", err))
 		return
 	}
 	if err != nil {
 		l.stumble(err) // committed; only our own files do not say so yet
 		return
 	}
-	l.advance(ctx)
+	l.advance()
 }
 
 // condemn starts the way back.
-func (l *loop) condemn(ctx context.Context, reason Reason, detail string) {
+func (l *loop) condemn(reason Reason, detail string) {
 	if err := l.m.condemn(reason, detail); err != nil {
-		l.doubt(ctx, err)
+		l.doubt(err)
 		return
 	}
-	l.advance(ctx)
+	l.advance()
 }
 
 // doubt: in the trial, not even our own files can be written. A system like that is not to
 // be kept. The bootloader has counted this start, so the reboot leads back even if it
 // cannot be told.
-func (l *loop) doubt(_ context.Context, err error) {
+func (l *loop) doubt(err error) {
 	l.trouble(fmt.Errorf("the release on trial cannot be judged, going back: %w", err))
 	if err := l.boot.Cancel(); err != nil && !errors.Is(err, boot.ErrLost) {
 		l.o.Log.Error("cancel the trial", "error", err)

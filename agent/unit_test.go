@@ -83,6 +83,7 @@ func (u *unit) agent() *agent.Agent {
 	o := agent.Options{
 		Log: slog.New(slog.NewTextHandler(logTo{u.t}, &slog.HandlerOptions{Level: slog.LevelWarn})), Clock: u.clock, Boot: u.boot, Version: "1.0.0",
 		BootID: fmt.Sprintf("boot-%d", u.boots),
+		Look:   2 * time.Millisecond,
 		Retry:  agent.Retry{Min: time.Millisecond, Max: 20 * time.Millisecond, Attempts: 5},
 		Limits: install.Limits{Attempts: 2, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond, Checkpoint: 256 << 10},
 		Link: link.Timing{Start: time.Millisecond, FallbackPoll: 10 * time.Millisecond, BackoffMin: time.Millisecond,
@@ -182,6 +183,9 @@ func (u *unit) events() []string {
 		word := string(e.State)
 		if e.Reason != "" {
 			word += "(" + e.Reason + ")"
+		}
+		if e.Say != "" {
+			word += ":" + string(e.Say)
 		}
 		words = append(words, word)
 	}

@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -85,7 +84,7 @@ func (l *loop) linkConfig(n link.Network, id identity) link.Config {
 	timing.Poll = cmp.Or(timing.Poll, time.Duration(l.cfg.Poll))
 	return link.Config{
 		Network: n, Tenant: id.Tenant, Device: id.Device, Transports: l.cfg.Transports,
-		Certificate: func() (*tls.Certificate, error) { return l.certificate(id) },
+		Certificate: l.newestCertificate,
 		Outbox:      l.out, Timing: timing, Rand: l.o.Rand, Log: l.o.Log,
 	}
 }
@@ -95,19 +94,26 @@ func (l *loop) connect(ctx context.Context) (wait func()) {
 	if !l.enabled() {
 		return func() {}
 	}
+	ctx, l.cut = context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
 		for n := 1; ctx.Err() == nil; n++ {
 			err := l.stayConnected(ctx)
-			if ctx.Err() != nil || errors.Is(err, ErrNotEnrolled) {
-				l.send(ctx, func() { l.orphaned(ctx, err) })
+			if ctx.Err() != nil {
+				return
+			}
+			if errors.Is(err, ErrNotEnrolled) {
+				l.send(ctx, func() { l.orphaned(err) })
 				return
 			}
 			l.send(ctx, func() { l.trouble(err) })
 			sleep(ctx, l.o.Retry.wait(n, l.o.Rand))
 		}
 	})
-	return done.Wait
+	return func() {
+		l.cut()
+		done.Wait()
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -135,10 +141,11 @@ func (l *loop) stayConnected(ctx context.Context) error {
 	}
 	defer u.close()
 	current, _ := u.director.Current()
-	l.send(ctx, func() { l.connected(ctx, u, current) })
+	l.send(ctx, func() { l.connected(u, current) })
 	b := newBox()
 	var listening sync.WaitGroup
 	listening.Go(func() { l.listen(ctx, u, b) })
+	listening.Go(func() { l.keepCertificate(ctx, u) })
 	defer listening.Wait()
 	return u.link.Run(ctx, b)
 }

@@ -49,6 +49,8 @@ func (a *Agent) Commit() (Outcome, error) {
 		err = s.m.keepRunning(b)
 	case retreat:
 		err = refuse(Health, "slot %s was given up (%s): reboot", b.Running, s.m.state.Update.Detail)
+	case await:
+		err = refuse(Busy, "%s is in slot %s and waits, see fairlead-agent status: answer yes, or wait for its window", s.m.state.Update.To, s.m.state.Update.Slot)
 	default:
 		err = refuse(Busy, "%s runs in slot %s only after a reboot", s.m.state.Update.To, s.m.state.Update.Slot)
 	}
@@ -84,7 +86,7 @@ func (a *Agent) Rollback() (Outcome, error) {
 	switch step {
 	case stay:
 		err = ErrNothing
-	case resume:
+	case resume, await:
 		err = s.m.finish(Superseded, detail)
 	case tell, reboot:
 		if err = s.boot.Cancel(); err == nil {

@@ -24,7 +24,7 @@ var (
 // command is one verb.
 type command struct {
 	name, usage string
-	arguments   []string
+	arguments   []string // those in brackets may be left out
 	flags       func(*flag.FlagSet, *call)
 	run         func(*call, *agent.Agent) error
 }
@@ -92,7 +92,7 @@ func (c *call) do(cmd command, args []string) error {
 		}
 		c.args, rest = append(c.args, set.Arg(0)), set.Args()[1:]
 	}
-	if len(c.args) != len(cmd.arguments) {
+	if len(c.args) > len(cmd.arguments) || len(c.args) < len(cmd.arguments) && cmd.arguments[len(c.args)][0] != '[' {
 		return fmt.Errorf("%w: want fairlead-agent %s %s", errUsage, cmd.name, strings.Join(cmd.arguments, " "))
 	}
 	a, err := c.open(cmd.name)

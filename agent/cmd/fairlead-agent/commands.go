@@ -4,8 +4,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"time"
 
 	"github.com/fairlead/fairlead/agent"
+	"github.com/fairlead/fairlead/agent/wire"
 )
 
 func commands() []command {
@@ -15,11 +17,14 @@ func commands() []command {
 			arguments: []string{"SOURCE"}, flags: installFlags, run: installRelease},
 		{name: "check", usage: "ask the director and the repository what there is to install", run: check},
 		{name: "status", usage: "show the update, the versions and the slots", run: status},
+		{name: "answer", usage: "answer for the people at the device whether an update may begin: see status",
+			arguments: []string{"yes|later|no", "[DURATION]"}, run: answer},
 		{name: "commit", usage: "keep the release on trial without waiting for its checks", run: commit},
 		{name: "rollback", usage: "give up what is under way", flags: rebootFlag, run: rollback},
 		{name: "show-slots", usage: "show the boot slots", run: showSlots},
 		{name: "whoami", usage: "show the identity of this device", run: whoami},
 		{name: "enroll", usage: "get an identity from the service with a claim token", flags: claimFlag, run: enroll},
+		{name: "online", usage: "let the cloud connection be again that the director has switched off", run: online},
 		{name: "boot", usage: "play the bootloader of type file: choose the slot to start, and print it", run: playBoot},
 	}
 }
@@ -93,6 +98,28 @@ func status(c *call, a *agent.Agent) error {
 	}
 	return err
 }
+
+// answer tells the daemon what people said; DURATION goes with later and nothing else.
+func answer(c *call, a *agent.Agent) error {
+	say, later := wire.Say(c.args[0]), time.Duration(0)
+	if known := say == wire.Yes || say == wire.Later || say == wire.No; !known || (say == wire.Later) != (len(c.args) == 2) {
+		return fmt.Errorf("%w: want answer yes, answer no, or answer later 8h", errUsage)
+	}
+	if say == wire.Later {
+		var err error
+		if later, err = time.ParseDuration(c.args[1]); err != nil || later <= 0 {
+			return fmt.Errorf("%w: %q is not how long, such as 8h or 30m", errUsage, c.args[1])
+		}
+	}
+	q, err := a.Answer(say, later)
+	if err != nil {
+		return err
+	}
+	printQuestion(c, q)
+	return nil
+}
+
+func online(_ *call, a *agent.Agent) error { return a.Online() }
 
 func showSlots(c *call, a *agent.Agent) error {
 	s, err := a.Slots()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent"
 	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/wire"
 )
 
 // show prints v as JSON or by plain.
@@ -83,6 +84,12 @@ func printStatus(c *call, s agent.Status) {
 		line(w, "agent", agentLine(s))
 		outcomeLines(w, s.Outcome)
 		line(w, "since", moment(s.Since))
+		if s.Wait != nil {
+			line(w, "waits", waitLine(*s.Wait))
+		}
+		if s.Question != nil {
+			questionLines(w, *s.Question)
+		}
 		if s.Trouble != nil {
 			line(w, "trouble", fmt.Sprintf("%s (%s, since %s)", s.Trouble.Text, s.Trouble.Reason, moment(s.Trouble.Since)))
 		}
@@ -92,12 +99,44 @@ func printStatus(c *call, s agent.Status) {
 	})
 }
 
+func waitLine(w wire.Wait) string {
+	text := map[string]string{
+		wire.WaitPeople: "for the people at this device: fairlead-agent answer yes, later 8h, or no", wire.WaitWindow: "for its next window",
+		wire.WaitDirection: "for a newer direction: this one has expired",
+	}[w.For]
+	if !w.Until.IsZero() {
+		text += ", until " + moment(w.Until)
+	}
+	return text
+}
+
+func questionLines(w io.Writer, q agent.Question) {
+	line(w, "question", fmt.Sprintf("may %s %s be installed in place of %s?", q.Product, q.To, q.From))
+	for i, text := range strings.Split(strings.TrimSpace(q.Notes), "\n") {
+		line(w, map[bool]string{true: "notes"}[i == 0], text)
+	}
+	line(w, "deadline", moment(q.Deadline))
+	switch {
+	case q.Say == wire.Later:
+		line(w, "answered", "later, "+moment(q.Until))
+	default:
+		line(w, "answered", q.Say)
+	}
+}
+
+func printQuestion(c *call, q agent.Question) {
+	show(c, q, func(w io.Writer) { questionLines(w, q) })
+}
+
 func agentLine(s agent.Status) string {
 	words := []string{s.Agent, "not running"}
 	if s.Running {
 		words[1] = "running"
 	}
-	if !s.Enabled {
+	switch {
+	case s.Offline:
+		words = append(words, "cloud connection switched off by the director: fairlead-agent online switches it on")
+	case !s.Enabled:
 		words = append(words, "cloud connection switched off")
 	}
 	return strings.Join(words, ", ")
