@@ -34,6 +34,14 @@ func base() *base32.Encoding { return base32.NewEncoding(symbols).WithPadding(ba
 // Hash is what is kept of a secret.
 type Hash [sha256.Size]byte
 
+// LoadHash is the hash that b holds, or the zero hash if it holds none.
+func LoadHash(b []byte) (h Hash) {
+	if len(b) == len(h) {
+		copy(h[:], b)
+	}
+	return h
+}
+
 // Matches compares in constant time. The zero hash, which stands for a token that is not
 // known, matches nothing: so both cases take the same way.
 func (h Hash) Matches(o Hash) bool {

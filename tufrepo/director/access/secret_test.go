@@ -70,6 +70,9 @@ func TestTokens(t *testing.T) {
 	if err != nil || again != key || !keyHash.Matches(again.Hash()) {
 		t.Errorf("%v, %v", again, err)
 	}
+	if LoadHash(hash[:]) != hash || LoadHash(hash[1:]) != (Hash{}) || LoadHash(nil) != (Hash{}) {
+		t.Error("a hash is not loaded as it was stored")
+	}
 	if hash.Matches(b.Hash()) || (Hash{}).Matches(a.Hash()) || (Hash{}).Matches(Hash{}) {
 		t.Error("a hash matches what it is not of")
 	}

@@ -26,8 +26,13 @@ const (
 	GroupRemove Action = "group.remove" // it was removed
 	GroupAssign Action = "group.assign" // devices came into it or left it
 
+	EnrollPolicy    Action = "enroll.policy"     // what a tenant asks of devices that come in was changed
 	ClaimAdd        Action = "claim.add"         // a claim token or code was made
 	ClaimRevoke     Action = "claim.revoke"      // it was withdrawn before its end
+	ExpectedAdd     Action = "expected.add"      // devices were put on the list of those that are waited for
+	ExpectedFree    Action = "expected.free"     // such a device may come with another key
+	ExpectedRemove  Action = "expected.remove"   // it was taken off the list
+	CloneDrop       Action = "clone.drop"        // a key was let out of quarantine
 	DeviceKeyAdd    Action = "device_key.add"    // an access key for a device was made
 	DeviceKeyRevoke Action = "device_key.revoke" // it was withdrawn
 
@@ -78,7 +83,9 @@ const (
 const (
 	DeviceEnroll Action = "device.enroll" // it came in, or was refused
 	DeviceRenew  Action = "device.renew"  // it had its certificate renewed
+	DeviceClone  Action = "device.clone"  // a second key came with its serial; that key is in quarantine
 	DeviceRefuse Action = "device.refuse" // it was refused a connection or request: revoked, unknown
+	DeviceCloud  Action = "device.cloud"  // its cloud connection was switched off or on by the customer
 	UpdateBegin  Action = "update.begin"  // it began an update, directed or by hand
 	UpdateEnd    Action = "update.end"    // it committed, failed, rolled back or rejected one
 	UpdateAnswer Action = "update.answer" // the people before it agreed, put off or declined
@@ -90,7 +97,7 @@ func Actions() []Action {
 		TenantAdd, TenantRoot, TenantKey, TenantSettings, TenantPurge,
 		DeviceEdit, DeviceRevoke, DevicePurge,
 		GroupAdd, GroupEdit, GroupRemove, GroupAssign,
-		ClaimAdd, ClaimRevoke, DeviceKeyAdd, DeviceKeyRevoke,
+		EnrollPolicy, ClaimAdd, ClaimRevoke, ExpectedAdd, ExpectedFree, ExpectedRemove, CloneDrop, DeviceKeyAdd, DeviceKeyRevoke,
 		ReleasePublish,
 		RolloutAdd, RolloutApprove, RolloutAdvance, RolloutPause, RolloutResume, RolloutRetry, RolloutRollBack,
 		RolloutAbort, RolloutPhase, RolloutEnd,
@@ -99,7 +106,7 @@ func Actions() []Action {
 		AccessRefuse,
 		AuditExport, AuditSeal, AuditPrune, AuditVerify, RetentionPurge,
 		ServiceStart, ServiceStop, ServiceSettings, ServiceBackup, ServiceRestore, ServiceMigrate,
-		DeviceEnroll, DeviceRenew, DeviceRefuse, UpdateBegin, UpdateEnd, UpdateAnswer,
+		DeviceEnroll, DeviceRenew, DeviceClone, DeviceRefuse, DeviceCloud, UpdateBegin, UpdateEnd, UpdateAnswer,
 	}))
 }
 
