@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
@@ -32,16 +30,7 @@ func (w *world) putPatch(old, image string) {
 	name := w.path("out/targets/cam/1.0.0.json")
 	m := must(firmware.ParseManifest(must(os.ReadFile(name))(w.t)))(w.t)
 	m.Patches = []firmware.Patch{c.Patch}
-	data := must(m.Encode())(w.t)
-	check(w.t, os.WriteFile(name, data, 0o644))
-	name = w.path("out/metadata/1.cam.json")
-	role := must(parse[metadata.TargetsType](name, must(os.ReadFile(name))(w.t)))(w.t)
-	path, entry, err := bundle.Target(data)
-	check(w.t, err)
-	role.Signed.Targets[path] = entry
-	role.ClearSignatures()
-	check(w.t, bundle.SignMetadata(role, w.keys["dora"]))
-	check(w.t, os.WriteFile(name, must(bundle.Encode(role))(w.t), 0o644))
+	w.putManifest(m)
 }
 
 // A manifest may pin a patch that is in order but makes something else: nothing but decoding it shows that.

@@ -97,7 +97,7 @@ func manifestWords(m *firmware.Manifest) []string {
 		out = append(out, fmt.Sprintf("  patch from image %s: %s", p.From.SHA256, bytesWords(p.Length)))
 	}
 	if m.Chunks != nil {
-		out = append(out, fmt.Sprintf("  chunks, for devices without a patch: %s", bytesWords(m.Chunks.Length)))
+		out = append(out, fmt.Sprintf("  chunks, for devices with other images: %s", bytesWords(m.Chunks.Length)))
 	}
 	if m.MinAgent != "" {
 		out = append(out, "  wants an agent of version "+m.MinAgent+" or later")

@@ -41,6 +41,12 @@
 // Frames of the artifact that the slot or the base hold at their place are not fetched. A few frames tell whether that is
 // worth while: an older image of the same product may have many in common, another image none, and is not read in full.
 //
+// Then, if the release has chunks (package chunk) and there is a base, base and slot are searched for them. A frame is put
+// together of chunks that were found and chunks that are fetched, where that is less than the frame of the artifact. What was
+// found in the slot counts only where no frame is written before it is used. A frame that does not come out right is left
+// to the artifact, as are all if the file of chunks is not there. Chunks lie scattered: a source that can is asked for
+// many parts of the file in one request.
+//
 // # Writing
 //
 // A few blocks of 4 KiB tell whether the slot may hold a frame, or a part of it, already. If so, it is compared, and only
@@ -81,6 +87,7 @@
 //	                       "durable":[{"at":0,"length":16777216},…]}, in bytes of the image
 //	artifact.head          header and index, so that they are not fetched again
 //	patch.head             the same of a patch
+//	chunks.head            the same of the chunks
 //
 // A record that is unreadable or of another artifact or slot is no record; a head that is not the one of the manifest is
 // no head.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fairlead/fairlead/firmware"
 )
 
 const (
@@ -52,20 +54,18 @@ func (w *world) signPublish(b testing.TB, bundle string) {
 	w.tool(b, "fairlead-repo", "publish", "--repo", w.at("repo"), w.at(bundle))
 }
 
-// publish makes an image a release, without patches, and returns the length of its artifact.
+// publish makes an image a release, with chunks and without patches, and returns the length of its artifact.
 func (w *world) publish(b testing.TB, version, image string) int64 {
 	b.Helper()
 	w.tool(b, "fairlead-sign", "release", "--repo", w.at("repo"), "--product", product, "--version", version,
 		"--hardware", hardware, "--image", image, "--patches", "0", "--out", w.at(version))
-	var largest int64
-	blobs, err := filepath.Glob(w.at(version, "blobs", "*"))
+	raw, err := os.ReadFile(w.at(version, "targets", firmware.TargetPath(product, version)))
 	must(b, err)
-	for _, blob := range blobs {
-		largest = max(largest, size(b, blob))
-	}
+	m, err := firmware.ParseManifest(raw)
+	must(b, err)
 	w.signPublish(b, version)
 	must(b, os.RemoveAll(w.at(version)))
-	return largest
+	return m.Artifact.Length
 }
 
 // serve runs the service at an address until the benchmark ends.
