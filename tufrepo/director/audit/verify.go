@@ -17,7 +17,9 @@ const most = 64
 // and compares them with heads: those from the database, and those that an auditor has kept.
 //
 // from is Start(chain), or the boundary of a chain whose older rows were erased, which
-// must be among the signed heads. Heads of rows before it are not compared.
+// must be among the signed heads. Heads of rows before it are not compared. While the chain
+// grows, the heads are read before the rows, or both in one transaction: else a head of
+// rows that were not read yet looks like a cut.
 //
 // A nil error means that every row from there to the newest signed head is as it was
 // written, that none is missing, and that those after it hang together. ErrTampered means

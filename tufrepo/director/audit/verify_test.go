@@ -317,6 +317,19 @@ func signerPub(t testing.TB, s keyfile.Signer) crypto.PublicKey {
 	return pub
 }
 
+func BenchmarkVerify(b *testing.B) {
+	s := signerOf(b, 1)
+	h := build(b, s, 10_000, 10_000)
+	keys := keysOf(b, s)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Verify(seq(h.rows), Start(acme), h.seals, keys); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*10_000/b.Elapsed().Seconds(), "rows/s")
+}
+
 func ExampleReport() {
 	r := Report{Chain: acme, Rows: 5, Last: 7, Heads: 1, Sealed: 6, Day: "2026-09-01", Proven: []Span{{1, 2}, {5, 6}},
 		Findings: []Finding{{Missing, Span{3, 4}, "no row has the number, and later ones are there"}}}
