@@ -1,7 +1,7 @@
 package store
 
 import (
-	"strings"
+	"encoding/json"
 	"time"
 )
 
@@ -21,32 +21,70 @@ type Device struct {
 	Version, State     string // from Reported
 	Counter            int64  // from Reported
 	Accepted           int64  // version of the direction it took last
+
+	Group      string            // path in the tenant's tree; empty for none
+	Zone       string            // IANA time zone; empty for none
+	Attributes map[string]string // what people note; never nil when read
+	CloudOff   bool              // the customer has switched its cloud connection off
 }
 
 const selectDevice = `SELECT id, tenant, claim, key, product, hardware, serial, mac, agent, enrolled, expires,
-  revoked, seen, online, reported_at, reported, version, counter, state, accepted FROM devices`
+  revoked, seen, online, reported_at, reported, version, counter, state, accepted,
+  grp, zone, attributes, cloud_off FROM devices`
 
 func scanDevice(r scanner) (Device, error) {
 	var d Device
 	var enrolled, expires, revoked, seen, reportedAt int64
+	var attributes []byte
 	err := r.Scan(&d.ID, &d.Tenant, &d.Claim, &d.Key, &d.Product, &d.Hardware, &d.Serial, &d.MAC, &d.Agent, &enrolled,
-		&expires, &revoked, &seen, &d.Online, &reportedAt, &d.Reported, &d.Version, &d.Counter, &d.State, &d.Accepted)
+		&expires, &revoked, &seen, &d.Online, &reportedAt, &d.Reported, &d.Version, &d.Counter, &d.State, &d.Accepted,
+		&d.Group, &d.Zone, &attributes, &d.CloudOff)
+	if err == nil {
+		err = json.Unmarshal(attributes, &d.Attributes)
+	}
+	d.Group = shown(d.Group)
 	d.Enrolled, d.Expires, d.Revoked = fromUnix(enrolled), fromUnix(expires), fromUnix(revoked)
 	d.Seen, d.ReportedAt = fromUnix(seen), fromUnix(reportedAt)
 	return d, err
 }
 
-// AddDevice stores a new device.
+// AddDevice stores a new device, and its group if that is new.
 func (t *Tx) AddDevice(d Device) error {
-	return t.do(`INSERT INTO devices (id, tenant, claim, key, product, hardware, serial, mac, agent, enrolled, expires)
-	  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, d.ID, d.Tenant, d.Claim, d.Key, d.Product, d.Hardware,
-		d.Serial, d.MAC, d.Agent, d.Enrolled.Unix(), d.Expires.Unix())
+	if d.Group != "" {
+		if err := t.AddGroup(d.Tenant, d.Group, d.Enrolled); err != nil {
+			return err
+		}
+	}
+	attributes, err := encodeAttributes(d.Attributes)
+	if err != nil {
+		return err
+	}
+	if err := t.do(`INSERT INTO devices (id, tenant, claim, key, product, hardware, serial, mac, agent, enrolled, expires,
+	  grp, zone, attributes, cloud_off, find) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, d.ID, d.Tenant, d.Claim, d.Key, d.Product,
+		d.Hardware, d.Serial, d.MAC, d.Agent, d.Enrolled.Unix(), d.Expires.Unix(), stored(d.Group), d.Zone, attributes, d.CloudOff, d.find()); err != nil {
+		return err
+	}
+	return t.addWords(d)
 }
 
 // Reenrol renews what a device said of itself when it enrolled again with the same key.
 func (t *Tx) Reenrol(d Device) error {
-	return t.one(`UPDATE devices SET product = ?, hardware = ?, serial = ?, mac = ?, agent = ?, expires = ? WHERE id = ?`,
-		d.Product, d.Hardware, d.Serial, d.MAC, d.Agent, d.Expires.Unix(), d.ID)
+	old, err := t.Device(d.ID)
+	if err != nil {
+		return err
+	}
+	if err := t.do(`UPDATE devices SET product = ?, hardware = ?, serial = ?, mac = ?, agent = ?, expires = ?, find = ? WHERE id = ?`,
+		d.Product, d.Hardware, d.Serial, d.MAC, d.Agent, d.Expires.Unix(), d.find(), d.ID); err != nil {
+		return err
+	}
+	if old.find() == d.find() {
+		return nil
+	}
+	d.Tenant = old.Tenant
+	if err := t.do("DELETE FROM device_words WHERE device = ?", d.ID); err != nil {
+		return err
+	}
+	return t.addWords(d)
 }
 
 // Device returns one device, or ErrNotFound.
@@ -64,29 +102,6 @@ func (t *Tx) DeviceByKey(key []byte) (Device, error) {
 func (t *Tx) DeviceByName(tenant, serial, mac string) (Device, error) {
 	return get(t, scanDevice, selectDevice+` WHERE tenant = ? AND revoked = 0
 	  AND ((serial <> '' AND serial = ?) OR (mac <> '' AND mac = ?)) LIMIT 1`, tenant, serial, mac)
-}
-
-// DeviceQuery picks devices.
-type DeviceQuery struct {
-	Tenant  string // empty for all
-	After   string // ids after this one, for the next page
-	Limit   int    // zero for 1000
-	Revoked bool   // revoked ones too
-}
-
-// Devices returns devices by id.
-func (t *Tx) Devices(q DeviceQuery) ([]Device, error) {
-	where, args := []string{"id > ?"}, []any{q.After}
-	if q.Tenant != "" {
-		where, args = append(where, "tenant = ?"), append(args, q.Tenant)
-	}
-	if !q.Revoked {
-		where = append(where, "revoked = 0")
-	}
-	if q.Limit <= 0 {
-		q.Limit = 1000
-	}
-	return list(t, scanDevice, selectDevice+" WHERE "+strings.Join(where, " AND ")+" ORDER BY id LIMIT ?", append(args, q.Limit)...)
 }
 
 // Revoke withdraws a device's identity. Its serial may enrol again with a new key.

@@ -97,28 +97,24 @@ func get[T any](t *Tx, scan func(scanner) (T, error), query string, args ...any)
 	return all[0], nil
 }
 
-// many is how many rows one statement takes at once: statements are prepared, and must not
-// be of too many kinds.
-const many = 100
-
-// insert writes rows of columns each: head, then VALUES, then tail. It takes many rows in one
-// statement and the rest one by one.
+// insert writes rows of columns each: head, then VALUES, then tail. One statement takes 100
+// rows, or 10, or 1: statements are prepared, and must not be of too many kinds.
 func insert[T any](t *Tx, rows []T, columns int, args func(T) []any, head, tail string) error {
 	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
-	one, all := head+" VALUES "+row+tail, head+" VALUES "+row+strings.Repeat(", "+row, many-1)+tail
-	for len(rows) > 0 {
-		n, query := 1, one
-		if len(rows) >= many {
-			n, query = many, all
+	for _, n := range []int{100, 10, 1} {
+		if len(rows) < n {
+			continue
 		}
-		values := make([]any, 0, n*columns)
-		for _, r := range rows[:n] {
-			values = append(values, args(r)...)
+		query := head + " VALUES " + row + strings.Repeat(", "+row, n-1) + tail
+		for ; len(rows) >= n; rows = rows[n:] {
+			values := make([]any, 0, n*columns)
+			for _, r := range rows[:n] {
+				values = append(values, args(r)...)
+			}
+			if err := t.do(query, values...); err != nil {
+				return err
+			}
 		}
-		if err := t.do(query, values...); err != nil {
-			return err
-		}
-		rows = rows[n:]
 	}
 	return nil
 }
