@@ -5,7 +5,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/fairlead/fairlead/firmware"
 )
@@ -101,7 +104,7 @@ func TestRoundTrip(t *testing.T) {
 			base = edited(r, bytes.Repeat([]byte("the same words over and over. "), 8000), 40)
 		}
 		image := edited(r, base, r.IntN(60))
-		patch, c := create(t, base, image, Options{FrameSize: 1 << 16 << (seed % 4)})
+		patch, c := create(t, base, image, Options{FrameSize: 1 << 16 << (seed % 7)})
 		got, err := apply(t, patch, base)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -113,4 +116,37 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("seed %d: digests are wrong: %+v", seed, c)
 		}
 	}
+}
+
+// Whatever becomes of an image, in frames of any size, the patch makes it.
+func TestRandomEdits(t *testing.T) {
+	base := edited(rand.New(rand.NewPCG(8, 8)), bytes.Repeat([]byte("base unit, room and floor; "), 4_000), 30)
+	rapid.Check(t, func(r *rapid.T) {
+		image := bytes.Clone(base)
+		for range rapid.IntRange(0, 12).Draw(r, "edits") {
+			at := rapid.IntRange(0, len(image)).Draw(r, "at")
+			cut := rapid.IntRange(0, min(20_000, len(image)-at)).Draw(r, "cut")
+			var put []byte
+			switch rapid.IntRange(0, 3).Draw(r, "kind") {
+			case 0:
+				put = rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(r, "new")
+			case 1:
+				put = make([]byte, rapid.IntRange(0, 40_000).Draw(r, "zeros"))
+			case 2:
+				from := rapid.IntRange(0, len(base)).Draw(r, "from")
+				put = base[from : from+rapid.IntRange(0, min(40_000, len(base)-from)).Draw(r, "length")]
+			case 3:
+				put = bytes.Clone(image[at : at+cut])
+				every, add := rapid.IntRange(1, 500).Draw(r, "every"), rapid.Byte().Draw(r, "add")
+				for i := 0; i < len(put); i += every {
+					put[i] += add
+				}
+			}
+			image = slices.Concat(image[:at], put, image[at+cut:])
+		}
+		patch, _ := create(t, base, image, Options{FrameSize: 1 << rapid.IntRange(16, 22).Draw(r, "frame"), Workers: 1})
+		if got, err := apply(t, patch, base); err != nil || !bytes.Equal(got, image) {
+			r.Fatalf("%d bytes became others: %v", len(image), err)
+		}
+	})
 }
