@@ -59,8 +59,17 @@ func TestDirectorSwitchesOff(t *testing.T) {
 	u.enroll()
 	order := uuid.NewString()
 	site.Direct(u.id, "", offline(order))
-	u.until(func() bool { return site.Reported(u.id).Offline })
-	u.until(func() bool { return u.status().Offline })
+	last := 0
+	var since time.Time
+	u.until(func() bool { // without a start between
+		if n := site.Requests(u.id); n != last || !u.status().Offline {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > 200*time.Millisecond
+	})
+	if !site.Reported(u.id).Offline || u.boots != 1 {
+		t.Errorf("the last word was %+v", site.Reported(u.id))
+	}
 	if s := u.status(); s.Enabled {
 		t.Errorf("status: %+v", s)
 	}

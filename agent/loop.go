@@ -250,7 +250,7 @@ func (l *loop) setTrouble(t *trouble) {
 
 // calm: the way is free again.
 func (l *loop) calm() {
-	if l.m.state.Trouble != nil && !l.m.state.busy() {
+	if l.m.state.Trouble != nil && !l.m.state.moving() {
 		l.setTrouble(nil)
 	}
 }

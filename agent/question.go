@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -164,23 +165,16 @@ func (a *Agent) Answer(say wire.Say, later time.Duration) (Question, error) {
 	if err != nil {
 		return *q, err
 	}
-	q.Say, q.Until, q.Pending = w.Say, w.Until, false
+	q.take(w)
 	return *q, durable.WriteFile(a.path(answerName), b, 0o600)
 }
 
 // hearAnswer looks whether somebody has answered. The file goes when what it says is kept.
 func (l *loop) hearAnswer() {
 	path := l.path(answerName)
-	info, err := os.Stat(path)
+	a, err := readAnswer(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
-	}
-	var a answer
-	if err == nil && info.Size() > maxAnswer {
-		err = fmt.Errorf("%d bytes are more than %d", info.Size(), maxAnswer)
-	}
-	if err == nil {
-		a, err = readAnswer(path)
 	}
 	if err != nil {
 		l.o.Log.Warn("an answer cannot be read and is dropped", "file", path, "error", err)
@@ -195,7 +189,12 @@ func (l *loop) hearAnswer() {
 
 func readAnswer(path string) (answer, error) {
 	var a answer
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return a, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxAnswer+1))
 	if err == nil {
 		err = strictjson.Decode(b, strictjson.Options{MaxBytes: maxAnswer}, &a)
 	}

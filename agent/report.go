@@ -44,7 +44,7 @@ func (l *loop) heard(up *uplink, cmds []wire.Cmd, transport *string) {
 
 // lookAtLink lets a person at the device see why the service is not reached.
 func (l *loop) lookAtLink() {
-	if l.up == nil || l.m.state.busy() {
+	if l.up == nil || l.m.state.moving() {
 		return
 	}
 	s := l.up.link.Status()

@@ -144,6 +144,9 @@ func (s state) over() bool {
 // busy says whether an update is under way.
 func (s state) busy() bool { return s.State != wire.Idle && !s.over() }
 
+// moving says whether the update does anything but wait in its slot.
+func (s state) moving() bool { return s.busy() && s.State != wire.Staged }
+
 // revocable says whether the update gives way to another direction at once.
 func (s state) revocable() bool {
 	return s.State == wire.Downloading || s.State == wire.Installing || s.State == wire.Staged && s.busy()

@@ -61,6 +61,8 @@ func (s state) asked(now time.Time) *Question {
 		Pending: q.pending(now), Say: q.Say, Until: q.Until}
 }
 
+func (q *Question) take(w answer) { q.Say, q.Until, q.Pending = w.Say, w.Until, false }
+
 // Trouble is what was in the way last.
 type Trouble struct {
 	Reason Reason    `json:"reason"`
@@ -118,6 +120,9 @@ func (a *Agent) Status() (Status, error) {
 	}
 	now := a.clock()
 	s.Wait, s.Question, s.Offline = m.state.waits(now), m.state.asked(now), a.cloud().Off
+	if w, err := readAnswer(a.path(answerName)); err == nil && s.Question != nil && w.Update == s.Question.Update {
+		s.Question.take(w) // the daemon will, in a second
+	}
 	if t := m.state.Trouble; t != nil {
 		s.Trouble = &Trouble{t.Reason, t.Text, t.Since}
 	}

@@ -37,9 +37,6 @@ func (m *machine) take(s step, b boot.State) (atRest bool, err error) {
 		}
 		return false, m.tell()
 	case reboot:
-		if m.late() {
-			return true, nil
-		}
 		return m.overdue()
 	case probe:
 		if m.state.State == wire.Trying {

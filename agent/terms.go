@@ -119,6 +119,9 @@ func (l *loop) await() {
 	switch {
 	case l.superseding():
 		l.supersede()
+	case !l.enabled():
+		l.abandon()
+		return
 	case l.m.state.waits(l.now()) != nil:
 		return
 	default:

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/client/tuftest"
 	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
@@ -370,17 +371,17 @@ func TestWindowBeforeTheDownload(t *testing.T) {
 	t.Parallel()
 	site := newSite(t)
 	release(nil)(site)
-	var blobs atomic.Int32
-	site.Spoil(func(_ string, b []byte) []byte { blobs.Add(1); return b })
+	var asked atomic.Int32
+	site.Repo.Hook(func(string) *tuftest.Response { asked.Add(1); return nil })
 	u := newUnit(t, site)
 	u.enroll()
 	update := site.Direct(u.id, "1.1.0", window(-time.Second))
 	u.untilWait(update, wire.WaitWindow)
 	u.wantEvents("downloading")
-	if n := blobs.Load(); n != 0 {
-		t.Errorf("%d blobs were asked for", n)
-	}
 	u.asleep()
+	if n := asked.Load(); n != 0 {
+		t.Errorf("the repository was asked %d times", n)
+	}
 	site.Direct(u.id, "1.1.0", func(d *direction.Direction) { d.Update, d.Until = update, in(time.Hour) })
 	u.untilEnd(update)
 	u.wantEvents(goodWay)

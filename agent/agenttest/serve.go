@@ -98,6 +98,7 @@ func (s *Site) who(w http.ResponseWriter, r *http.Request) *device {
 	if len(r.TLS.PeerCertificates) > 0 {
 		if d := s.devices[r.TLS.PeerCertificates[0].Subject.CommonName]; d != nil {
 			d.cert = r.TLS.PeerCertificates[0]
+			d.requests++
 			return d
 		}
 	}

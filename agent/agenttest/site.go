@@ -75,6 +75,7 @@ type device struct {
 	order    []wire.Event
 	reported wire.Reported
 	reports  int
+	requests int
 	cert     *x509.Certificate // that it used last
 }
 
@@ -247,6 +248,13 @@ func (s *Site) Reports(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.devices[id].reports
+}
+
+// Requests counts what the device has asked for, directions and reports.
+func (s *Site) Requests(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[id].requests
 }
 
 // Devices are the ids of all that have enrolled.

@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/fairlead/fairlead/agent"
 	"github.com/fairlead/fairlead/agent/agenttest"
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 // beAgent makes the test binary the program itself.
@@ -36,10 +38,10 @@ func TestMain(m *testing.M) {
 //
 //	code N command...                    run it, and expect exit code N
 //	release VERSION COUNTER [hardware=H] [bytes=N]   publish a release
-//	direct VERSION                       direct the device, or to "nothing"
+//	direct VERSION [KIND]                direct the device, or to "nothing"; KIND is as in directions, or offline
 //	folder DIR, pack FILE                write the repository as a folder, as a zip
 //	holds FILE VERSION                   a slot holds the image of a version
-//	until CONFIG STATE                   wait for the agent to run and be in a state
+//	until CONFIG STATE [question|offline]  wait for the agent to run and be in a state, and to ask something, or be switched off
 //	expire                               let the repository's metadata expire
 //	service-down                         end the service
 func TestScripts(t *testing.T) {
@@ -116,6 +118,7 @@ func release(ts *testscript.TestScript, _ bool, args []string) {
 		if hardware != "" {
 			m.Hardware = []string{hardware}
 		}
+		m.Notes = "Release " + args[0] + ".\nTwo lines of notes."
 	})
 }
 
@@ -124,8 +127,20 @@ func direct(ts *testscript.TestScript, _ bool, args []string) {
 	if version == "nothing" {
 		version = ""
 	}
+	terms := func(d *direction.Direction) {
+		switch {
+		case len(args) < 2:
+		case args[1] == "offline":
+			d.Offline, d.Update = true, uuid.NewString()
+		default:
+			d.Kind = direction.Kind(args[1])
+		}
+		if d.Kind == direction.Soft || d.Kind == direction.Ask {
+			d.DeferUntil = time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)
+		}
+	}
 	for _, id := range siteOf(ts).Devices() {
-		siteOf(ts).Direct(id, version, nil)
+		siteOf(ts).Direct(id, version, terms)
 	}
 }
 
@@ -180,7 +195,8 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		s, err := a.Status()
 		ts.Check(err)
-		if s.Running && string(s.State) == args[1] {
+		asked, off := s.Question != nil && s.Question.Pending, s.Offline
+		if s.Running && string(s.State) == args[1] && (len(args) < 3 || map[string]bool{"question": asked, "offline": off}[args[2]]) {
 			return
 		}
 		if time.Now().After(deadline) {
