@@ -15,7 +15,7 @@
 //
 // More than MaxEvents or MaxBytes means that nobody has listened for a very long time. The
 // oldest steps that are not the newest of their update go first, then other steps that are
-// not an end; never an end (committed, failed, rolled_back, rejected). Event.Dropped of the
+// not an end; never an end (committed, failed, rolled_back, rejected; staged). Event.Dropped of the
 // newcomer says how many went. An outbox full of ends refuses more: [ErrFull].
 //
 // # The file

@@ -31,7 +31,7 @@ func (b *Outbox) expendable(update string) []entry {
 	var steps, last []entry
 	for i, e := range b.events {
 		switch {
-		case e.State.Final():
+		case e.State.Final(), e.State == wire.Staged: // the end of some
 		case newest[e.Update] != i:
 			steps = append(steps, e)
 		default:
