@@ -33,18 +33,27 @@ func (s *Site) StartMQTT() (stop func()) {
 	s.mu.Lock()
 	s.broker = b
 	s.mu.Unlock()
-	return func() { check(b.server.Close()) }
+	return func() {
+		s.mu.Lock()
+		s.broker = nil
+		s.mu.Unlock()
+		check(b.server.Close())
+	}
 }
 
 // mqttConn is what the HTTP server does with a connection that agreed on MQTT.
 func (s *Site) mqttConn(_ *http.Server, c *tls.Conn, _ http.Handler) {
+	defer c.Close()
 	s.mu.Lock()
 	b := s.broker
-	s.mu.Unlock()
-	if b != nil {
-		_ = b.server.EstablishConnection("tls", c)
+	if b == nil {
+		s.mu.Unlock()
+		return
 	}
-	c.Close()
+	b.server.Listeners.ClientsWg.Add(1) // not while it closes
+	s.mu.Unlock()
+	defer b.server.Listeners.ClientsWg.Done()
+	_ = b.server.EstablishConnection("tls", c)
 }
 
 // Cmd sends a command to a device.
