@@ -81,3 +81,39 @@ func raw(t *testing.T, where string, postgres func(context.Context, *pgx.Conn) e
 
 // Placeholders is the translation of ? for PostgreSQL.
 func Placeholders(query string) string { return placeholders(query) }
+
+// Tables are the names of all tables.
+func Tables(t *testing.T, where string) (names []string) {
+	t.Helper()
+	raw(t, where, func(ctx context.Context, c *pgx.Conn) error {
+		rows, err := c.Query(ctx, "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'")
+		if err == nil {
+			names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		return err
+	}, func(ctx context.Context, db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+		return rows.Err()
+	})
+	return names
+}
+
+// Count is the number of rows of a table.
+func Count(t *testing.T, where, table string) (n int) {
+	t.Helper()
+	query := "SELECT count(*) FROM " + table
+	raw(t, where, func(ctx context.Context, c *pgx.Conn) error { return c.QueryRow(ctx, query).Scan(&n) },
+		func(ctx context.Context, db *sql.DB) error { return db.QueryRowContext(ctx, query).Scan(&n) })
+	return n
+}

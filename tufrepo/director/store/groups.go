@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -69,6 +70,10 @@ func (t *Tx) Groups(tenant string) ([]Group, error) {
 // AddGroup makes a group and those above it. One that exists stays as it is.
 func (t *Tx) AddGroup(tenant, path string, now time.Time) error {
 	if err := CheckGroup(path); err != nil {
+		return err
+	}
+	_, err := get(t, scanOne[string], "SELECT path FROM groups WHERE tenant = ? AND path = ?", tenant, stored(path))
+	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	for i, c := range stored(path) {

@@ -18,6 +18,11 @@ type Lease struct {
 	Term int64
 }
 
+const rolloutLease = "rollout/"
+
+// RolloutLease is the name of the lease under which a rollout's turns are taken.
+func RolloutLease(id string) string { return rolloutLease + id }
+
 const selectLease = "SELECT name, holder, until, term FROM leases"
 
 func scanLease(r scanner) (Lease, error) {

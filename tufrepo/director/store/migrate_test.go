@@ -55,11 +55,23 @@ func TestOldDatabaseComesUpToDate(t *testing.T) {
 			if err != nil || len(latest) != 1 || latest[0].ID != "u3" {
 				t.Errorf("latest %+v, %v", latest, err)
 			}
-			d, err := tx.Device("d1")
-			if err != nil || d.Serial != "BU-0042" {
-				t.Errorf("device %+v, %v", d, err)
+			for _, text := range []string{"0042", "bu-00", "2b:3c", "D1"} {
+				found, err := tx.Devices(store.DeviceQuery{Tenant: "acme", Text: text})
+				if err != nil || len(found) != 1 || found[0].Serial != "BU-0042" || found[0].Attributes == nil || found[0].CloudOff {
+					t.Errorf("%s finds %+v, %v", text, found, err)
+				}
 			}
 			return nil
+		})
+		update(t, s, func(tx *store.Tx) error {
+			return tx.AddUpdate(store.Update{ID: "u4", Device: "d1", Created: time.Unix(9, 0)})
+		})
+		view(t, s, func(tx *store.Tx) error {
+			latest, err := tx.Updates(store.UpdateQuery{Device: "d1", Latest: true})
+			if len(latest) != 1 || latest[0].ID != "u4" {
+				t.Errorf("latest after another: %+v", latest)
+			}
+			return err
 		})
 	})
 }

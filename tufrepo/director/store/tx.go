@@ -140,3 +140,24 @@ func guard(fn func(*Tx) error, tx *Tx) (err error) {
 	}
 	return classify(tx.err)
 }
+
+// inList runs query with the values of items in brackets behind it, 100 at a time and then
+// fewer.
+func inList[T any](t *Tx, items []T, value func(T) any, query string, before ...any) error {
+	for _, n := range []int{100, 10, 1} {
+		if len(items) < n {
+			continue
+		}
+		text := query + "(?" + strings.Repeat(", ?", n-1) + ")"
+		for ; len(items) >= n; items = items[n:] {
+			args := append([]any{}, before...)
+			for _, item := range items[:n] {
+				args = append(args, value(item))
+			}
+			if err := t.do(text, args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
