@@ -235,14 +235,14 @@ func retryAfter(err error) time.Duration {
 // prove reads a slot back that was verified before this start of the agent, and was not yet
 // tried.
 func (l *loop) prove() {
-	u := l.m.state.Update
+	u, progress := l.m.state.Update, l.progress(l.m.state.Update.ID)
 	l.start(func(ctx context.Context) error {
 		slot, err := l.o.OpenSlot(l.cfg.Slots.Path(u.Slot), install.SlotOptions{ReadOnly: true})
 		if err != nil {
 			return err
 		}
 		defer slot.Close()
-		return install.VerifySlot(ctx, slot, u.Release.Image, l.progress(u.ID))
+		return install.VerifySlot(ctx, slot, u.Release.Image, progress)
 	}, func(err error) {
 		switch {
 		case l.leave:
