@@ -129,6 +129,9 @@ func TestSwitchedOffInTheTrial(t *testing.T) {
 	u := newUnit(t, site)
 	u.enroll()
 	u.health = func(slot string) error {
+		if slot == "b" {
+			site.Direct(u.id, "", offline(uuid.NewString()))
+		}
 		for deadline := time.Now().Add(5 * time.Second); slot == "b" && !u.status().Offline; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				return errors.New("was not switched off")
@@ -137,8 +140,6 @@ func TestSwitchedOffInTheTrial(t *testing.T) {
 		return nil
 	}
 	site.Direct(u.id, "1.1.0", nil)
-	u.untilEvent("trying")
-	site.Direct(u.id, "", offline(uuid.NewString()))
 	u.until(func() bool { return u.status().State == wire.Committed })
 	u.wantRunning(boot.B, "1.1.0", image(2))
 }
