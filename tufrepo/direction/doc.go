@@ -67,6 +67,7 @@
 //
 // # What is not promised
 //
-// Whoever holds the online key can choose among genuine releases. That a release
-// is genuine is the image repository's word, which the device asks for separately.
+// Whoever holds the online key can choose among genuine releases, hold them back, and
+// switch devices off the cloud. That a release is genuine is the image repository's word,
+// which the device asks for separately.
 package direction
