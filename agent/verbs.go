@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/tufrepo/client"
+	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 // Reboot asks for the reboot that Install, Rollback or the daemon left to the caller.
@@ -122,13 +123,14 @@ func (a *Agent) Play() (boot.Slot, error) {
 
 // Offer is what the director asks this device to install.
 type Offer struct {
-	Direction int64     `json:"direction"` // version; 0 if nothing was ever directed
-	Expires   time.Time `json:"expires,omitzero"`
-	Update    string    `json:"update,omitempty"`
-	Release   string    `json:"release,omitempty"` // target path
-	Counter   int64     `json:"counter,omitempty"`
-	Ended     bool      `json:"ended,omitempty"` // the update was tried already
-	Running   string    `json:"running"`         // version that runs
+	Direction int64          `json:"direction"` // version; 0 if nothing was ever directed
+	Expires   time.Time      `json:"expires,omitzero"`
+	Update    string         `json:"update,omitempty"`
+	Release   string         `json:"release,omitempty"` // target path
+	Counter   int64          `json:"counter,omitempty"`
+	Kind      direction.Kind `json:"kind,omitempty"`  // how it is to be taken; empty: forced
+	Ended     bool           `json:"ended,omitempty"` // the update was tried already
+	Running   string         `json:"running"`         // version that runs
 	// Metadata is what is trusted of the image repository.
 	Metadata client.Versions `json:"metadata"`
 }
@@ -181,7 +183,7 @@ func (s *session) check(ctx context.Context, up *uplink) (Offer, error) {
 	if d.Target == nil {
 		return o, ErrNothing
 	}
-	o.Release, o.Counter = d.Target.Path, d.Target.Counter
+	o.Release, o.Counter, o.Kind = d.Target.Path, d.Target.Counter, d.Kind
 	at := s.newAttempt(b, up.repo, up.source)
 	at.device.capacity = math.MaxInt64
 	m, err := decide(ctx, wish{hardware: d.Hardware, target: target(*d.Target)}, at.device, up.repo)

@@ -70,6 +70,7 @@ func printOffer(c *call, o agent.Offer, err error) {
 		line(w, "running", o.Running)
 		line(w, "offered", offer)
 		line(w, "counter", o.Counter)
+		line(w, "kind", o.Kind)
 		line(w, "direction", o.Direction)
 		line(w, "until", moment(o.Expires))
 	})
