@@ -31,6 +31,12 @@
 //	progress  QoS 0, throttled, over MQTT only
 //	replies   to commands, over MQTT only
 //
+// # Identity
+//
+// Config.Certificate is asked before every handshake. Renew gets another certificate with the
+// one that the link has; whoever keeps it says NewCertificate then, because TLS resumes
+// sessions, and a resumed session still speaks for the old one.
+//
 // # Herds and wars
 //
 // Every wait is random, the first one too, and grows with failures up to a cap; a connection
