@@ -52,7 +52,7 @@ func (t *Tx) UseToken(id string, now time.Time) error {
 	return t.do("UPDATE tokens SET used = ? WHERE id = ? AND used <= ?", now.Unix(), id, now.Unix()-60)
 }
 
-// Role is a tenant's own role.
+// Role is a tenant's own role; under the empty name of the service.
 type Role struct {
 	Tenant, Name string
 	Permissions  []byte // JSON, the caller's
@@ -89,22 +89,24 @@ type Grant struct {
 	Tenant, Grantee string
 	Role            string
 	Created         time.Time
+	Expires         time.Time // zero for never
 	Ended           time.Time // zero while it holds
 }
 
-const selectGrant = "SELECT tenant, grantee, role, created, ended FROM grants"
+const selectGrant = "SELECT tenant, grantee, role, created, expires, ended FROM grants"
 
 func scanGrant(r scanner) (Grant, error) {
 	var g Grant
-	var created, ended int64
-	err := r.Scan(&g.Tenant, &g.Grantee, &g.Role, &created, &ended)
-	g.Created, g.Ended = fromUnix(created), fromUnix(ended)
+	var created, expires, ended int64
+	err := r.Scan(&g.Tenant, &g.Grantee, &g.Role, &created, &expires, &ended)
+	g.Created, g.Expires, g.Ended = fromUnix(created), fromUnix(expires), fromUnix(ended)
 	return g, err
 }
 
-// AddGrant stores a grant; ErrConflict if the same one holds already.
+// AddGrant stores a grant; ErrConflict if the same one was not ended.
 func (t *Tx) AddGrant(g Grant) error {
-	return t.do("INSERT INTO grants (tenant, grantee, role, created) VALUES (?, ?, ?, ?)", g.Tenant, g.Grantee, g.Role, g.Created.Unix())
+	return t.do("INSERT INTO grants (tenant, grantee, role, created, expires) VALUES (?, ?, ?, ?, ?)", g.Tenant, g.Grantee, g.Role,
+		g.Created.Unix(), toUnix(g.Expires))
 }
 
 // EndGrant ends a grant that holds, else ErrNotFound.
@@ -117,7 +119,7 @@ func (t *Tx) Grants(tenant string) ([]Grant, error) {
 	return list(t, scanGrant, selectGrant+" WHERE tenant = ? ORDER BY created DESC, n DESC", tenant)
 }
 
-// GrantsTo returns what holds for a grantee, by tenant.
+// GrantsTo returns what was not ended for a grantee, by tenant.
 func (t *Tx) GrantsTo(grantee string) ([]Grant, error) {
 	return list(t, scanGrant, selectGrant+" WHERE grantee = ? AND ended = 0 ORDER BY tenant, role", grantee)
 }

@@ -20,14 +20,15 @@ type AuditEntry struct {
 	Detail  []byte // JSON
 	Prev    []byte // hash of the entry before
 	Hash    []byte
+	Entry   []byte // as it was hashed; what is above is for searching
 }
 
-const selectAudit = "SELECT tenant, seq, at, actor, role, action, object, outcome, detail, prev, hash FROM audit"
+const selectAudit = "SELECT tenant, seq, at, actor, role, action, object, outcome, detail, prev, hash, entry FROM audit"
 
 func scanAudit(r scanner) (AuditEntry, error) {
 	var a AuditEntry
 	var at int64
-	err := r.Scan(&a.Tenant, &a.Seq, &at, &a.Actor, &a.Role, &a.Action, &a.Object, &a.Outcome, &a.Detail, &a.Prev, &a.Hash)
+	err := r.Scan(&a.Tenant, &a.Seq, &at, &a.Actor, &a.Role, &a.Action, &a.Object, &a.Outcome, &a.Detail, &a.Prev, &a.Hash, &a.Entry)
 	a.Time = time.Unix(0, at).UTC()
 	return a, err
 }
@@ -67,9 +68,9 @@ func (t *Tx) AppendAudit(a AuditEntry) error {
 	  ON CONFLICT (tenant) DO UPDATE SET seq = excluded.seq, hash = excluded.hash`, a.Tenant, a.Seq, blob(a.Hash), []byte{}); err != nil {
 		return err
 	}
-	return t.do(`INSERT INTO audit (tenant, seq, at, actor, role, action, object, outcome, detail, prev, hash)
-	  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, a.Tenant, a.Seq, a.Time.UnixNano(), a.Actor, a.Role, a.Action, a.Object, a.Outcome,
-		string(a.Detail), blob(a.Prev), blob(a.Hash))
+	return t.do(`INSERT INTO audit (tenant, seq, at, actor, role, action, object, outcome, detail, prev, hash, entry)
+	  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, a.Tenant, a.Seq, a.Time.UnixNano(), a.Actor, a.Role, a.Action, a.Object, a.Outcome,
+		string(a.Detail), blob(a.Prev), blob(a.Hash), blob(a.Entry))
 }
 
 // blob is b for a column that must not be empty of a value.
