@@ -50,47 +50,6 @@ func (t *Tx) Root(tenant string, version int64) ([]byte, error) {
 	  ORDER BY version DESC LIMIT 1`, tenant, version)
 }
 
-// Claim is a token that lets devices enrol. The token itself is not kept.
-type Claim struct {
-	ID      string
-	Tenant  string
-	Hash    []byte
-	Uses    int64 // left
-	Expires time.Time
-	Created time.Time
-}
-
-const selectClaim = "SELECT id, tenant, hash, uses, expires, created FROM claims"
-
-func scanClaim(r scanner) (Claim, error) {
-	var c Claim
-	var expires, created int64
-	err := r.Scan(&c.ID, &c.Tenant, &c.Hash, &c.Uses, &expires, &created)
-	c.Expires, c.Created = fromUnix(expires), fromUnix(created)
-	return c, err
-}
-
-// AddClaim stores a new claim.
-func (t *Tx) AddClaim(c Claim) error {
-	return t.do("INSERT INTO claims (id, tenant, hash, uses, expires, created) VALUES (?, ?, ?, ?, ?, ?)",
-		c.ID, c.Tenant, c.Hash, c.Uses, c.Expires.Unix(), c.Created.Unix())
-}
-
-// Claim returns one claim, or ErrNotFound.
-func (t *Tx) Claim(id string) (Claim, error) {
-	return get(t, scanClaim, selectClaim+" WHERE id = ?", id)
-}
-
-// Claims returns all claims, the newest first.
-func (t *Tx) Claims() ([]Claim, error) {
-	return list(t, scanClaim, selectClaim+" ORDER BY created DESC, id")
-}
-
-// UseClaim takes one use; ErrNotFound when none is left.
-func (t *Tx) UseClaim(id string) error {
-	return t.one("UPDATE claims SET uses = uses - 1 WHERE id = ? AND uses > 0", id)
-}
-
 func fromUnix(s int64) time.Time {
 	if s == 0 {
 		return time.Time{}
