@@ -54,7 +54,7 @@ func (q DeviceQuery) conditions() (w where) {
 }
 
 // few is how many candidates are looked at one by one.
-const few = 2000
+const few = 500
 
 // rarest is a query for the candidates, as column c, where one of the conditions leaves few;
 // empty where none does, and reading on from After will soon find enough.

@@ -65,15 +65,15 @@ func matches(d store.Device, q store.DeviceQuery) bool {
 func TestDevicesAreFound(t *testing.T) {
 	both(t, func(t *testing.T, where string) {
 		s := open(t, where, store.Options{})
-		devices := fleet(2300) // more than are looked at one by one
+		devices := fleet(620) // more than are looked at one by one
 		addFleet(t, s, devices)
 		slices.SortFunc(devices, func(a, b store.Device) int { return strings.Compare(a.ID, b.ID) })
 		for _, q := range []store.DeviceQuery{
-			{}, {After: devices[1500].ID}, {Limit: 7}, {Product: "gateway"}, {Product: "none"},
+			{}, {After: devices[400].ID}, {Limit: 7}, {Product: "gateway"}, {Product: "none"},
 			{Version: "1.0.0"}, {State: "failed"}, {State: "committed"}, {State: "failed", Version: "1.1.0"},
 			{Group: "Site 1"}, {Group: "Site 1/b2"}, {Group: "Site 1/b2/room-7"}, {Group: "Site"}, {Group: "Site 1", State: "failed"},
 			{Text: "bu-00001"}, {Text: "BU 000017"}, {Text: "0017"}, {Text: "00:1a:2b:00:0"}, {Text: "2b0001"}, {Text: "%"}, {Text: "_"},
-			{Text: devices[3].ID}, {Text: devices[3].ID[:10]}, {Text: devices[3].ID[9:]}, {Text: "b", Product: "gateway"}, {Text: "00", Limit: 20, After: devices[1800].ID},
+			{Text: devices[3].ID}, {Text: devices[3].ID[:10]}, {Text: devices[3].ID[9:]}, {Text: "b", Product: "gateway"}, {Text: "00", Limit: 20, After: devices[450].ID},
 		} {
 			q.Tenant = "acme"
 			var want, got []string

@@ -113,7 +113,7 @@ func testInbox(t *testing.T, s *store.Store) {
 func TestRolloutRows(t *testing.T) { fresh(t, testRolloutRows) }
 
 func testRolloutRows(t *testing.T, s *store.Store) {
-	devices := fleet(237)
+	devices := fleet(123)
 	addFleet(t, s, devices)
 	rows := make([]store.RolloutRow, len(devices))
 	for i, d := range devices {

@@ -47,12 +47,44 @@ func both(t *testing.T, test func(t *testing.T, where string)) {
 	t.Run("postgres", func(t *testing.T) { test(t, server.Database(t)) })
 }
 
-// fresh is both with a store that has device d1 of tenant acme.
+// begun are databases that have device d1 of tenant acme: to migrate one takes longer than most
+// tests.
+var begun struct {
+	file []byte
+	url  string
+}
+
+func begin(t *testing.T, where string) {
+	t.Helper()
+	s := open(t, where, store.Options{})
+	update(t, s, func(tx *store.Tx) error { return addDevice(tx, "d1") })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fresh runs a test on both engines, each with a store that has device d1 of tenant acme.
 func fresh(t *testing.T, test func(t *testing.T, s *store.Store)) {
-	both(t, func(t *testing.T, where string) {
-		s := open(t, where, store.Options{})
-		update(t, s, func(tx *store.Tx) error { return addDevice(tx, "d1") })
-		test(t, s)
+	t.Run("sqlite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "fairlead.db")
+		if begun.file == nil {
+			begin(t, path)
+			var err error
+			if begun.file, err = os.ReadFile(path); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.WriteFile(path, begun.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		test(t, open(t, path, store.Options{}))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		if begun.url == "" {
+			where := server.Database(t)
+			begin(t, where)
+			begun.url = where
+		}
+		test(t, open(t, server.Copy(t, begun.url), store.Options{}))
 	})
 }
 

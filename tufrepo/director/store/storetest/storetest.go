@@ -24,6 +24,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -51,6 +52,21 @@ type Server struct {
 // Database makes an empty database and returns its URL. It is removed with the server.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
+	return s.database(t, "template1")
+}
+
+// Copy makes a database that is a copy of another, to which nobody may be connected.
+func (s *Server) Copy(t testing.TB, of string) string {
+	t.Helper()
+	u, err := url.Parse(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.database(t, strings.TrimPrefix(u.Path, "/"))
+}
+
+func (s *Server) database(t testing.TB, template string) string {
+	t.Helper()
 	if os.Getenv(SkipVariable) != "" {
 		t.Skip(SkipVariable + " is set: not tested with PostgreSQL")
 	}
@@ -64,7 +80,7 @@ func (s *Server) Database(t testing.TB) string {
 	}
 	s.databases++
 	name := fmt.Sprintf("test%d", s.databases)
-	if err := s.Try("CREATE DATABASE " + name); err != nil {
+	if err := s.Try("CREATE DATABASE " + name + " TEMPLATE " + template); err != nil {
 		t.Fatal(err)
 	}
 	return s.url(name)
