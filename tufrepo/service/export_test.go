@@ -1,9 +1,6 @@
 package service
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // DeviceRoutes are the patterns of the device port.
 func (s *Service) DeviceRoutes() []string {
@@ -14,5 +11,12 @@ func (s *Service) DeviceRoutes() []string {
 	return out
 }
 
-// OperatorRoutes are the patterns of the operator port that need the token.
-func (s *Service) OperatorRoutes() []string { return slices.Sorted(maps.Keys(s.operatorTable())) }
+// OperatorRoutes are the patterns of the operator port that need a token.
+func (s *Service) OperatorRoutes() []string {
+	var out []string
+	for _, row := range s.operatorTable() {
+		out = append(out, row.pattern)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,7 +1,7 @@
 package service
 
 import (
-	"crypto/subtle"
+	"errors"
 	"math"
 	"net/http"
 	"time"
@@ -11,6 +11,9 @@ import (
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware/strictjson"
 	"github.com/fairlead/fairlead/tufrepo/director"
+	"github.com/fairlead/fairlead/tufrepo/director/access"
+	"github.com/fairlead/fairlead/tufrepo/director/audit"
+	"github.com/fairlead/fairlead/tufrepo/director/auditlog"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
 	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
@@ -19,40 +22,26 @@ func (s *Service) operatorRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.getHealth)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
-	for pattern, h := range s.operatorTable() {
-		mux.HandleFunc(pattern, s.guarded(pattern, s.forOperator(h)))
+	for _, row := range s.operatorTable() {
+		mux.HandleFunc(row.pattern, s.guarded(row.pattern, s.operate(row)))
 	}
-	mux.HandleFunc("/", s.guarded("/", s.forOperator(func(http.ResponseWriter, *http.Request) error { return store.ErrNotFound })))
+	nothing := operatorRoute{pattern: "/", asks: true, handle: func(http.ResponseWriter, *http.Request, *call) error { return store.ErrNotFound }}
+	mux.HandleFunc("/", s.guarded("/", s.operate(nothing)))
 	return mux
 }
 
-func (s *Service) operatorTable() map[string]func(http.ResponseWriter, *http.Request) error {
-	return map[string]func(http.ResponseWriter, *http.Request) error{
-		"POST /api/v1/tenants/{name}/key":  s.postKey,
-		"POST /api/v1/tenants":             s.postTenant,
-		"GET /api/v1/tenants":              s.getTenants,
-		"POST /api/v1/claim-tokens":        s.postClaim,
-		"GET /api/v1/claim-tokens":         s.getClaims,
-		"GET /api/v1/devices":              s.getDevices,
-		"GET /api/v1/devices/{id}":         s.getDevice,
-		"POST /api/v1/devices/{id}/revoke": s.postRevoke,
-		"POST /api/v1/directions":          s.postDirections,
-		"GET /api/v1/updates":              s.getUpdates,
-	}
-}
-
-// forOperator lets in whoever has the token.
-func (s *Service) forOperator(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-	want := []byte("Bearer " + s.token)
-	return func(w http.ResponseWriter, r *http.Request) {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			fail(w, http.StatusUnauthorized, wire.CodeUnauthorized, "the operator's token is needed: it is in state/service/"+TokenFile+" of the repository")
-			return
-		}
-		if err := h(w, r); err != nil {
-			s.failWith(w, r, err)
-		}
+func (s *Service) tenantRoutes() []operatorRoute {
+	return []operatorRoute{
+		{pattern: "POST /api/v1/tenants/{tenant}/key", permission: access.TenantWrite, action: audit.TenantKey, handle: s.postKey,
+			about: "make a tenant's online key, or a successor to it", in: api.NewKey{}, out: api.Key{}},
+		{pattern: "POST /api/v1/tenants", permission: access.TenantWrite, action: audit.TenantRoot, asks: true, handle: s.postTenant,
+			about: "make a tenant, which needs tenant.create too, or extend its root chain", in: api.NewTenant{}, out: api.Tenant{}},
+		{pattern: "GET /api/v1/tenants", permission: access.TenantRead, asks: true, handle: s.getTenants,
+			about: "list the tenants that the caller may see", out: api.Tenants{}},
+		{pattern: "POST /api/v1/claim-tokens", permission: access.EnrollWrite, action: audit.ClaimAdd, asks: true, handle: s.postClaim,
+			about: "make a claim token; it is in this answer and in no other", in: api.NewClaim{}, out: api.Claim{}},
+		{pattern: "GET /api/v1/claim-tokens", permission: access.EnrollRead, asks: true, handle: s.getClaims,
+			about: "list claim tokens, without what is secret", out: api.Claims{}},
 	}
 }
 
@@ -68,29 +57,60 @@ func read(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
+// readIn is read for requests that name their tenant: it enters that.
+func readIn(w http.ResponseWriter, r *http.Request, c *call, v any, tenant func() string) error {
+	if err := read(w, r, v); err != nil {
+		return err
+	}
+	if scopeOf(tenant()) == access.Service {
+		return &director.Error{Code: wire.CodeBadRequest, Message: "say which tenant it is for"}
+	}
+	return c.in(tenant())
+}
+
 func ok(w http.ResponseWriter, v any) error {
 	w.Header().Set("Cache-Control", "no-store")
 	answer(w, http.StatusOK, v)
 	return nil
 }
 
-func (s *Service) postKey(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postKey(w http.ResponseWriter, r *http.Request, c *call) error {
 	var in api.NewKey
 	if err := read(w, r, &in); err != nil {
 		return err
 	}
-	key, err := s.director.MakeKey(r.Context(), r.PathValue("name"), in.Rotate)
+	c.Tell("tenant/"+c.Tenant, in)
+	// The key is a file: the entry comes first.
+	if err := auditlog.Update(r.Context(), s.store, func(*store.Tx) error { return nil }); err != nil {
+		return err
+	}
+	key, err := s.director.MakeKey(r.Context(), c.Tenant, in.Rotate)
 	if err != nil {
 		return err
 	}
 	return ok(w, api.Key(key))
 }
 
-func (s *Service) postTenant(w http.ResponseWriter, r *http.Request) error {
+// postTenant answers the same to who may not see a tenant, whether it exists or not.
+func (s *Service) postTenant(w http.ResponseWriter, r *http.Request, c *call) error {
 	var in api.NewTenant
 	if err := read(w, r, &in); err != nil {
 		return err
 	}
+	if err := wire.CheckID(in.Name); err != nil {
+		return &director.Error{Code: wire.CodeBadRequest, Message: "tenant: " + err.Error()}
+	}
+	if err := c.in(in.Name); err != nil {
+		return err
+	}
+	err := s.store.View(r.Context(), func(tx *store.Tx) error { _, err := tx.Tenant(in.Name); return err })
+	if errors.Is(err, store.ErrNotFound) {
+		c.Action, err = audit.TenantAdd, c.may(access.TenantCreate, "")
+	}
+	if err != nil {
+		return err
+	}
+	c.Tell("tenant/"+in.Name, map[string]int{"roots": len(in.Roots)})
 	roots := make([][]byte, len(in.Roots))
 	for i, root := range in.Roots {
 		roots[i] = []byte(root)
@@ -102,12 +122,17 @@ func (s *Service) postTenant(w http.ResponseWriter, r *http.Request) error {
 	return ok(w, tenantOut(t))
 }
 
-func (s *Service) getTenants(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getTenants(w http.ResponseWriter, r *http.Request, c *call) error {
+	if _, _, err := c.where(""); err != nil {
+		return err
+	}
 	out := api.Tenants{Tenants: []api.Tenant{}}
 	err := s.store.View(r.Context(), func(tx *store.Tx) error {
 		all, err := tx.Tenants()
 		for _, t := range all {
-			out.Tenants = append(out.Tenants, tenantOut(t))
+			if c.sees(t.Name) {
+				out.Tenants = append(out.Tenants, tenantOut(t))
+			}
 		}
 		return err
 	})
@@ -121,29 +146,34 @@ func tenantOut(t store.Tenant) api.Tenant {
 	return api.Tenant{Name: t.Name, Root: t.Root, Devices: t.Devices, Created: t.Created}
 }
 
-func (s *Service) postClaim(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postClaim(w http.ResponseWriter, r *http.Request, c *call) error {
 	var in api.NewClaim
-	if err := read(w, r, &in); err != nil {
+	if err := readIn(w, r, c, &in, func() string { return in.Tenant }); err != nil {
 		return err
 	}
 	if in.Seconds > math.MaxInt64/int64(time.Second) {
 		return &director.Error{Code: wire.CodeBadRequest, Message: "seconds is too large"}
 	}
-	token, c, err := s.director.NewClaim(r.Context(), in.Tenant, in.Uses, time.Duration(in.Seconds)*time.Second)
+	token, claim, err := s.director.NewClaim(r.Context(), in.Tenant, in.Uses, time.Duration(in.Seconds)*time.Second)
 	if err != nil {
 		return err
 	}
-	out := claimOut(c)
+	out := claimOut(claim)
 	out.Token = token
 	return ok(w, out)
 }
 
-func (s *Service) getClaims(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getClaims(w http.ResponseWriter, r *http.Request, c *call) error {
+	if _, _, err := c.where(""); err != nil {
+		return err
+	}
 	out := api.Claims{Claims: []api.Claim{}}
 	err := s.store.View(r.Context(), func(tx *store.Tx) error {
 		all, err := tx.Claims()
-		for _, c := range all {
-			out.Claims = append(out.Claims, claimOut(c))
+		for _, one := range all {
+			if c.sees(one.Tenant) {
+				out.Claims = append(out.Claims, claimOut(one))
+			}
 		}
 		return err
 	})

@@ -1,17 +1,37 @@
 package service
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/director"
+	"github.com/fairlead/fairlead/tufrepo/director/access"
+	"github.com/fairlead/fairlead/tufrepo/director/audit"
+	"github.com/fairlead/fairlead/tufrepo/director/auditlog"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
 	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
+
+func (s *Service) fleetRoutes() []operatorRoute {
+	return []operatorRoute{
+		{pattern: "GET /api/v1/devices", permission: access.DeviceRead, asks: true, handle: s.getDevices,
+			about: "list devices by id", query: []string{"tenant", "after", "limit", "revoked"}, out: api.Devices{}},
+		{pattern: "GET /api/v1/devices/{id}", permission: access.DeviceRead, asks: true, handle: s.getDevice,
+			about: "one device, and what it said last", out: api.Device{}},
+		{pattern: "POST /api/v1/devices/{id}/revoke", permission: access.DeviceRevoke, action: audit.DeviceRevoke, asks: true, handle: s.postRevoke,
+			about: "withdraw a device's identity, at once and for good", out: api.Device{}},
+		{pattern: "POST /api/v1/directions", permission: access.DirectWrite, action: audit.DirectSend, asks: true, handle: s.postDirections,
+			about: "direct a release, or nothing, to devices", in: api.Order{}, out: api.Outcomes{}},
+		{pattern: "GET /api/v1/updates", permission: access.ReportRead, asks: true, handle: s.getUpdates,
+			about: "list updates, the newest first", query: []string{"tenant", "device", "latest", "limit"}, out: api.Updates{}},
+	}
+}
 
 // limit reads ?limit, which is bounded.
 func limit(r *http.Request) int {
@@ -22,13 +42,20 @@ func limit(r *http.Request) int {
 	return min(n, 10_000)
 }
 
-func (s *Service) getDevices(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getDevices(w http.ResponseWriter, r *http.Request, c *call) error {
 	q := r.URL.Query()
-	query := store.DeviceQuery{Tenant: q.Get("tenant"), After: q.Get("after"), Limit: limit(r), Revoked: q.Get("revoked") != ""}
+	all, tenants, err := c.where(q.Get("tenant"))
+	if err != nil {
+		return err
+	}
+	if all {
+		tenants = []string{""}
+	}
+	query := store.DeviceQuery{After: q.Get("after"), Limit: limit(r), Revoked: q.Get("revoked") != ""}
 	out := api.Devices{Devices: []api.Device{}}
-	err := s.store.View(r.Context(), func(tx *store.Tx) error {
-		all, err := tx.Devices(query)
-		for _, d := range all {
+	err = s.store.View(r.Context(), func(tx *store.Tx) error {
+		page, err := devicesOf(tx, query, tenants)
+		for _, d := range page {
 			one, err := deviceOut(tx, d)
 			if err != nil {
 				return err
@@ -36,8 +63,8 @@ func (s *Service) getDevices(w http.ResponseWriter, r *http.Request) error {
 			one.Reported = nil // in a list it is too much
 			out.Devices = append(out.Devices, one)
 		}
-		if len(all) == query.Limit {
-			out.Next = all[len(all)-1].ID
+		if len(page) == query.Limit {
+			out.Next = page[len(page)-1].ID
 		}
 		return err
 	})
@@ -47,7 +74,40 @@ func (s *Service) getDevices(w http.ResponseWriter, r *http.Request) error {
 	return ok(w, out)
 }
 
-func (s *Service) getDevice(w http.ResponseWriter, r *http.Request) error {
+// devicesOf is a page of the devices of several tenants, by id.
+func devicesOf(tx *store.Tx, q store.DeviceQuery, tenants []string) (page []store.Device, err error) {
+	for _, q.Tenant = range tenants {
+		some, err := tx.Devices(q)
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, some...)
+	}
+	slices.SortFunc(page, func(a, b store.Device) int { return cmp.Compare(a.ID, b.ID) })
+	return page[:min(len(page), q.Limit)], nil
+}
+
+// device finds a device and enters its tenant: who may not be there learns nothing of it.
+func (s *Service) device(r *http.Request, c *call) (d store.Device, err error) {
+	c.Tell(object("device", r.PathValue("id")), nil)
+	err = s.store.View(r.Context(), func(tx *store.Tx) error {
+		d, err = tx.Device(r.PathValue("id"))
+		return err
+	})
+	if err != nil {
+		return d, err
+	}
+	return d, c.in(d.Tenant)
+}
+
+func (s *Service) getDevice(w http.ResponseWriter, r *http.Request, c *call) error {
+	if _, err := s.device(r, c); err != nil {
+		return err
+	}
+	return s.showDevice(w, r)
+}
+
+func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
 	var out api.Device
 	err := s.store.View(r.Context(), func(tx *store.Tx) error {
 		d, err := tx.Device(r.PathValue("id"))
@@ -85,20 +145,29 @@ func maybe(t time.Time) *time.Time {
 	return &t
 }
 
-func (s *Service) postRevoke(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	if err := s.director.Revoke(r.Context(), id); err != nil {
+func (s *Service) postRevoke(w http.ResponseWriter, r *http.Request, c *call) error {
+	d, err := s.device(r, c)
+	if err != nil {
+		return err
+	}
+	c.Tell("device/"+d.ID, map[string]string{"serial": d.Serial})
+	if err := s.director.Revoke(r.Context(), d.ID); err != nil {
 		return err
 	}
 	if s.broker != nil {
-		s.broker.Kick(id)
+		s.broker.Kick(d.ID)
 	}
-	return s.getDevice(w, r)
+	return s.showDevice(w, r)
 }
 
-func (s *Service) postDirections(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) postDirections(w http.ResponseWriter, r *http.Request, c *call) error {
 	var in api.Order
-	if err := read(w, r, &in); err != nil {
+	if err := readIn(w, r, c, &in, func() string { return in.Tenant }); err != nil {
+		return err
+	}
+	c.Tell("tenant/"+in.Tenant, in)
+	// Each device has a transaction of its own: the entry comes first.
+	if err := auditlog.Update(r.Context(), s.store, func(*store.Tx) error { return nil }); err != nil {
 		return err
 	}
 	all, err := s.director.Direct(r.Context(), director.Order(in))
@@ -112,20 +181,36 @@ func (s *Service) postDirections(w http.ResponseWriter, r *http.Request) error {
 	return ok(w, out)
 }
 
-func (s *Service) getUpdates(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) getUpdates(w http.ResponseWriter, r *http.Request, c *call) error {
 	q := r.URL.Query()
-	query := store.UpdateQuery{Tenant: q.Get("tenant"), Device: q.Get("device"), Latest: q.Get("latest") != "", Limit: limit(r)}
-	out := api.Updates{Updates: []api.Update{}}
-	err := s.store.View(r.Context(), func(tx *store.Tx) error {
-		all, err := tx.Updates(query)
-		for _, u := range all {
-			out.Updates = append(out.Updates, s.updateOut(u))
-		}
+	all, tenants, err := c.where(q.Get("tenant"))
+	if err != nil {
 		return err
+	}
+	if all {
+		tenants = []string{""}
+	}
+	query := store.UpdateQuery{Device: q.Get("device"), Latest: q.Get("latest") != "", Limit: limit(r)}
+	out := api.Updates{Updates: []api.Update{}}
+	err = s.store.View(r.Context(), func(tx *store.Tx) error {
+		for _, query.Tenant = range tenants {
+			some, err := tx.Updates(query)
+			if err != nil {
+				return err
+			}
+			for _, u := range some {
+				out.Updates = append(out.Updates, s.updateOut(u))
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if len(tenants) > 1 {
+		slices.SortStableFunc(out.Updates, func(a, b api.Update) int { return b.Created.Compare(a.Created) })
+	}
+	out.Updates = out.Updates[:min(len(out.Updates), query.Limit)]
 	return ok(w, out)
 }
 

@@ -2,15 +2,11 @@ package service
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -33,9 +29,9 @@ type Service struct {
 	director *director.Director
 	broker   *broker.Broker // nil without one
 	ca       *pki.Authority
-	token    string
 	metrics  *metrics
 	enrolls  *addressLimits
+	refusals *refusals
 
 	tls      *tls.Config
 	devices  net.Listener
@@ -52,7 +48,7 @@ func New(ctx context.Context, c Config) (_ *Service, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	for _, step := range []func(context.Context) error{s.openState, s.openDirector, s.openTLS, s.openPorts, s.openBroker} {
+	for _, step := range []func(context.Context) error{s.openState, s.openAccess, s.openDirector, s.openTLS, s.openPorts, s.openBroker} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("starting the service: %w", err)
 		}
@@ -71,29 +67,12 @@ func (s *Service) openState(ctx context.Context) (err error) {
 	if err := durable.SweepTemps(s.dir); err != nil {
 		return err
 	}
-	if s.token, err = operatorToken(filepath.Join(s.dir, TokenFile)); err != nil {
-		return err
-	}
 	s.store, err = store.Open(ctx, filepath.Join(s.dir, "fairlead.db"), store.Options{MaxBytes: s.Limits.Database})
 	if err != nil {
 		return err
 	}
+	s.refusals = newRefusals(s.store, s.Clock, s.Log)
 	return s.store.Update(ctx, func(tx *store.Tx) error { return tx.AllOffline() })
-}
-
-// operatorToken reads the token or makes one.
-func operatorToken(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err == nil && len(b) >= 43 {
-		return string(b[:43]), nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	secret := make([]byte, 32)
-	rand.Read(secret) // never fails
-	token := base64.RawURLEncoding.EncodeToString(secret)
-	return token, durable.WriteFile(path, []byte(token+"\n"), 0o600)
 }
 
 func (s *Service) openDirector(context.Context) (err error) {

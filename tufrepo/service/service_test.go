@@ -133,7 +133,7 @@ func TestEnrolmentsAreLimited(t *testing.T) {
 // TestFullDatabase: nothing is acknowledged that is not stored, and what devices read is
 // still there.
 func TestFullDatabase(t *testing.T) {
-	s := newSite(t, func(c *service.Config) { c.Limits.Database = 250 << 10 })
+	s := newSite(t, func(c *service.Config) { c.Limits.Database = 500 << 10 })
 	u := s.enrolled(s.tenant("acme", 1), "s1")
 	m := u.mqtt("mqtts")
 	m.next()

@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
+	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
 
 const (
@@ -121,6 +122,7 @@ var statusOf = map[string]int{
 	wire.CodeClaimUnknown: http.StatusForbidden,
 	wire.CodeClaimExpired: http.StatusForbidden,
 	wire.CodeClaimUsed:    http.StatusForbidden,
+	api.CodeForbidden:     http.StatusForbidden,
 	wire.CodeConflict:     http.StatusConflict,
 	wire.CodeNotFound:     http.StatusNotFound,
 	wire.CodeTooLarge:     http.StatusRequestEntityTooLarge,

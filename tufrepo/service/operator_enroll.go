@@ -1,0 +1,3 @@
+package service
+
+func (s *Service) enrollRoutes() []operatorRoute { return nil }

@@ -1,0 +1,3 @@
+package service
+
+func (s *Service) groupRoutes() []operatorRoute { return nil }
