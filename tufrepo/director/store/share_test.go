@@ -176,6 +176,9 @@ func testFailedStatement(t *testing.T, s *store.Store) {
 		if _, err := tx.Device("d1"); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("reading afterwards: %v, want ErrConflict", err)
 		}
+		if err := tx.SetMeta("k2", "v"); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("writing afterwards: %v, want ErrConflict", err)
+		}
 		return nil
 	})
 	if !errors.Is(err, store.ErrConflict) {
