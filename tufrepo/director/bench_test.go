@@ -12,7 +12,7 @@ import (
 )
 
 // fleet puts n devices into the database without asking each for a key.
-func (s *site) fleet(b *testing.B, n int) []director.Identity {
+func (s *site) fleet(b testing.TB, n int) []director.Identity {
 	b.Helper()
 	s.tenant("acme", 1)
 	ids := make([]director.Identity, n)

@@ -57,6 +57,7 @@ const (
 	RefusedHardware = "wrong_hardware"
 	RefusedOlder    = "older_release"
 	RefusedAgent    = "agent_too_old"
+	RefusedRollout  = "in_rollout" // a rollout has asked or directed it
 )
 
 // Direct carries out an order and says for each device what became of it. An error means
@@ -133,6 +134,12 @@ func (d *Director) directOne(ctx context.Context, o Order, id string, r *Release
 		out.Serial = dev.Serial
 		if out.Refused, out.Detail = refusal(dev, r, o.Force); out.Refused != "" {
 			return nil
+		}
+		if holder, err := tx.Holder(id); !o.Force && err == nil {
+			out.Refused, out.Detail = RefusedRollout, fmt.Sprintf("rollout %s has the device: pause or abort it, or force this", holder)
+			return nil
+		} else if err != nil && !isNotFound(err) {
+			return err
 		}
 		return d.begin(tx, dev, r, &out)
 	})

@@ -39,6 +39,9 @@ func (d *Director) update(ctx context.Context, id Identity, take intake) error {
 	if err == nil && healed {
 		d.told(id.Device)
 	}
+	if err == nil {
+		d.stir()
+	}
 	return err
 }
 
@@ -110,16 +113,19 @@ func (d *Director) event(tx *store.Tx, id Identity, e wire.Event) error {
 			return err
 		}
 	}
-	if err := d.advance(tx, id, e); err != nil {
+	if err := d.moveUpdate(tx, id, e); err != nil {
+		return err
+	}
+	if err := d.eventNotes(tx, id.Device, e); err != nil {
 		return err
 	}
 	return tx.Touch(id.Device, d.Clock())
 }
 
-// advance moves the update that e is about. Updates that the director has not begun, and
-// other devices' updates, are left alone; so is one that has ended, and one of which a
-// later event has come already.
-func (d *Director) advance(tx *store.Tx, id Identity, e wire.Event) error {
+// moveUpdate moves the update that e is about. Updates that the director has not begun, and
+// other devices' updates, are left alone; so is one of which the device has told the end,
+// and one of which a later event has come already. An answer is no step.
+func (d *Director) moveUpdate(tx *store.Tx, id Identity, e wire.Event) error {
 	u, err := tx.Update(e.Update)
 	if isNotFound(err) || err == nil && u.Device != id.Device {
 		return nil
@@ -127,7 +133,7 @@ func (d *Director) advance(tx *store.Tx, id Identity, e wire.Event) error {
 	if err != nil {
 		return err
 	}
-	if wire.State(u.State).Final() || u.Epoch == e.Epoch && e.Seq < u.Seq {
+	if wire.State(u.State).Final() && u.Epoch != "" || u.Epoch == e.Epoch && e.Seq < u.Seq || e.Say != "" {
 		return nil
 	}
 	if e.From != "" {
@@ -148,12 +154,24 @@ func (d *Director) reported(tx *store.Tx, id Identity, r wire.Reported) (healed 
 	if err != nil {
 		return false, err
 	}
+	old, err := tx.Device(id.Device)
+	if err != nil {
+		return false, err
+	}
 	row := store.Device{Reported: body, Version: r.Version, Counter: r.Counter, State: string(r.State), Accepted: r.Direction, Agent: r.Agent}
 	if err := tx.SetReported(id.Device, row, d.Clock()); err != nil {
 		return false, err
 	}
+	if err := d.cloudFollows(tx, old, r); err != nil {
+		return false, err
+	}
+	if old.Version != r.Version || old.Counter != r.Counter || old.Agent != r.Agent || old.CloudOff != r.Offline {
+		if err := d.changed(tx, id.Tenant, id.Device); err != nil {
+			return false, err
+		}
+	}
 	prev, err := tx.Direction(id.Device)
-	if isNotFound(err) || err == nil && (r.Direction <= prev.Version || r.Direction >= maxAccepted) {
+	if isNotFound(err) || err == nil && (r.Direction <= prev.Version || r.Direction >= maxAccepted) || d.Older() != nil {
 		return false, nil
 	}
 	if err != nil {
@@ -170,12 +188,22 @@ func (d *Director) reported(tx *store.Tx, id Identity, r wire.Reported) (healed 
 
 // Seen notes that a device has asked for something.
 func (d *Director) Seen(ctx context.Context, id Identity) error {
-	return d.Store.Update(ctx, func(tx *store.Tx) error { return tx.Touch(id.Device, d.Clock()) })
+	return d.update(ctx, id, func(tx *store.Tx) (bool, error) {
+		if err := tx.Touch(id.Device, d.Clock()); err != nil {
+			return false, err
+		}
+		return false, d.seen(tx, id.Device)
+	})
 }
 
 // Connected notes whether a device has an MQTT connection.
 func (d *Director) Connected(ctx context.Context, id Identity, online bool) error {
-	return d.Store.Update(ctx, func(tx *store.Tx) error { return tx.SetOnline(id.Device, online, d.Clock()) })
+	return d.update(ctx, id, func(tx *store.Tx) (bool, error) {
+		if err := tx.SetOnline(id.Device, online, d.Clock()); err != nil || !online {
+			return false, err
+		}
+		return false, d.seen(tx, id.Device)
+	})
 }
 
 // Progress is the last progress that a device has told, or nil.

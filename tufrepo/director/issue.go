@@ -17,29 +17,39 @@ import (
 // that claims more has only spoilt its own numbers.
 const maxAccepted = 1 << 52
 
-// issue signs and stores the next direction of a device.
+// nextVersion is the version of a device's next direction.
+func nextVersion(stored, accepted int64) int64 {
+	if accepted > stored && accepted < maxAccepted {
+		return accepted + 1
+	}
+	return stored + 1
+}
+
+// issue signs and stores the next direction of a device: begin at once, or nothing.
 func (d *Director) issue(tx *store.Tx, dev store.Device, update string, target *direction.Target) error {
+	return d.issueWord(tx, dev, direction.Direction{Update: update, Target: target})
+}
+
+// issueWord signs and stores the next direction of a device. w says what it asks for; who
+// it is for, version and dates are filled in.
+func (d *Director) issueWord(tx *store.Tx, dev store.Device, w direction.Direction) error {
 	prev, err := tx.Direction(dev.ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
-	}
-	version := prev.Version + 1
-	if dev.Accepted >= version && dev.Accepted < maxAccepted {
-		version = dev.Accepted + 1
 	}
 	s, err := d.signer(tx, dev.Tenant)
 	if err != nil {
 		return err
 	}
 	now := d.Clock().UTC().Truncate(time.Second)
-	dir := direction.Direction{Tenant: dev.Tenant, Device: dev.ID, Hardware: dev.Hardware, Version: version,
-		Issued: now, Expires: now.Add(Lifetime), Update: update, Target: target}
-	raw, err := direction.Sign(dir, s)
+	w.Tenant, w.Device, w.Hardware = dev.Tenant, dev.ID, dev.Hardware
+	w.Version, w.Issued, w.Expires = nextVersion(prev.Version, dev.Accepted), now, now.Add(Lifetime)
+	raw, err := direction.Sign(w, s)
 	if err != nil {
 		return err
 	}
-	if err := tx.SetDirection(store.Direction{Device: dev.ID, Version: version, Issued: dir.Issued, Expires: dir.Expires, Raw: raw}); err != nil {
-		return fmt.Errorf("storing direction %d of device %s: %w", version, dev.ID, err)
+	if err := tx.SetDirection(store.Direction{Device: dev.ID, Version: w.Version, Issued: w.Issued, Expires: w.Expires, Raw: raw}); err != nil {
+		return fmt.Errorf("storing direction %d of device %s: %w", w.Version, dev.ID, err)
 	}
 	d.stats.Directions.Add(1)
 	return nil
@@ -47,6 +57,9 @@ func (d *Director) issue(tx *store.Tx, dev store.Device, update string, target *
 
 // signer is the online key that the newest root of a tenant names.
 func (d *Director) signer(tx *store.Tx, tenant string) (direction.Signer, error) {
+	if err := d.guard(); err != nil {
+		return nil, err
+	}
 	raw, err := tx.Root(tenant, 0)
 	if err != nil {
 		return nil, fmt.Errorf("director root of tenant %s: %w", tenant, err)
@@ -123,14 +136,14 @@ func (d *Director) reissueOne(ctx context.Context, id string, due time.Time) err
 	})
 }
 
-// repeat issues what prev says under a new version: the same update, which a device that
-// has ended it does not begin again.
+// repeat issues what prev says under a new version: the same update on the same terms, which
+// a device that has ended it does not begin again.
 func (d *Director) repeat(tx *store.Tx, dev store.Device, prev store.Direction) error {
 	old, err := direction.Unverified(prev.Raw) // our own bytes, from our own database
 	if err != nil {
 		return err
 	}
-	return d.issue(tx, dev, old.Update, old.Target)
+	return d.issueWord(tx, dev, old)
 }
 
 // ReissueLoop calls Reissue now and then, and after a new root, until ctx ends. One tenant's trouble is logged and tried again.

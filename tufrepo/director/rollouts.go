@@ -1,0 +1,297 @@
+package director
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/director/auditlog"
+	"github.com/fairlead/fairlead/tufrepo/director/rollout"
+	"github.com/fairlead/fairlead/tufrepo/director/store"
+)
+
+// NewRollout is a rollout that an operator asks for.
+type NewRollout struct {
+	// ID is a UUID, empty for any. The order of devices follows from it: a preview with an ID
+	// shows what a rollout of this ID will do.
+	ID       string
+	Tenant   string
+	Creator  string // for people
+	Plan     []byte // JSON, see rollout.Parse
+	Product  string
+	Version  string
+	Fallback string // version to go back to; empty for none
+}
+
+// planned is a rollout that was checked and is not stored.
+type planned struct {
+	row    store.Rollout
+	setup  setup
+	plan   rollout.Spec
+	engine *rollout.Rollout
+}
+
+// StartRollout stores a rollout and takes its first turn. An error of the first turn does
+// not undo it: the loop takes it again.
+func (d *Director) StartRollout(ctx context.Context, n NewRollout) (Rollout, error) {
+	p, err := d.check(ctx, &n)
+	if err != nil {
+		return Rollout{}, err
+	}
+	err = auditlog.Update(ctx, d.Store, func(tx *store.Tx) error {
+		if err := d.plan(tx, n, p); err != nil {
+			return err
+		}
+		head, _, rows := p.engine.Changes()
+		if err := p.fill(standing{head, 1, p.engine.Status()}, d.Clock()); err != nil {
+			return err
+		}
+		if err := tx.AddRollout(p.row); err != nil {
+			return err
+		}
+		return tx.SetRolloutRows(n.ID, toRows(rows))
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return Rollout{}, refuse(wire.CodeConflict, "rollout %s exists already", n.ID)
+	}
+	if err != nil {
+		return Rollout{}, err
+	}
+	d.Log.Info("rollout made", "rollout", n.ID, "tenant", n.Tenant, "release", n.Product+"/"+n.Version, "creator", n.Creator)
+	if _, err := d.turn(ctx, n.ID, nil); err != nil {
+		d.Log.Error("the first turn of a rollout failed and will be taken again", "rollout", n.ID, "error", err)
+	}
+	d.nudge()
+	return d.Rollout(ctx, n.Tenant, n.ID)
+}
+
+// fill makes the row.
+func (p *planned) fill(s standing, now time.Time) error {
+	head, err := json.Marshal(s)
+	p.row.Head, p.row.Run, p.row.Created, p.row.Next = head, string(s.Run), now, now
+	return err
+}
+
+// check resolves the releases and reads the plan. It fills in the ID.
+func (d *Director) check(ctx context.Context, n *NewRollout) (*planned, error) {
+	if n.ID == "" {
+		n.ID = uuid.NewString()
+	}
+	if u, err := uuid.Parse(n.ID); err != nil || u.String() != n.ID {
+		return nil, refuse(wire.CodeBadRequest, "id %.40q is not a UUID", n.ID)
+	}
+	plan, err := rollout.Parse(n.Plan)
+	if err != nil {
+		return nil, refuse(wire.CodeBadRequest, "%v", err)
+	}
+	rel, err := d.Releases.Release(ctx, n.Product, n.Version)
+	if err != nil {
+		return nil, err
+	}
+	p := &planned{plan: plan, setup: setup{Release: pin(rel)}}
+	if n.Fallback != "" {
+		back, err := d.Releases.Release(ctx, n.Product, n.Fallback)
+		if err != nil {
+			return nil, err
+		}
+		pinned := pin(back)
+		p.setup.Fallback = &pinned
+	}
+	body, err := json.Marshal(p.setup)
+	p.row = store.Rollout{ID: n.ID, Tenant: n.Tenant, Creator: n.Creator, Spec: n.Plan, Setup: body}
+	return p, err
+}
+
+// plan sorts the tenant's devices into the phases.
+func (d *Director) plan(tx *store.Tx, n NewRollout, p *planned) error {
+	if _, err := tx.Tenant(n.Tenant); err != nil {
+		return notFound(err, "tenant %s does not exist", n.Tenant)
+	}
+	if err := mayFallBack(tx, n); err != nil {
+		return err
+	}
+	if err := groupsExist(tx, n.Tenant, p.plan); err != nil {
+		return err
+	}
+	held, err := tx.HeldDevices(n.Tenant)
+	if err != nil {
+		return err
+	}
+	busy := make(map[string]bool, len(held))
+	for _, id := range held {
+		busy[id] = true
+	}
+	var devices []rollout.Device
+	err = tx.EachMember(n.Tenant, n.Product, func(m store.Member) error {
+		dev := p.setup.device(m)
+		dev.Busy = busy[m.ID]
+		devices = append(devices, dev)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if p.engine, err = rollout.New(p.setup.engine(n.ID, p.plan), devices); err != nil {
+		return refuse(wire.CodeBadRequest, "%v", err)
+	}
+	return nil
+}
+
+func mayFallBack(tx *store.Tx, n NewRollout) error {
+	if n.Fallback == "" {
+		return nil
+	}
+	s, err := tx.Settings(n.Tenant)
+	if err == nil && !s.RollBack {
+		err = refuse(wire.CodeConflict, "tenant %s does not allow rolling back: its settings must say so first", n.Tenant)
+	}
+	return err
+}
+
+// groupsExist looks for slips of the pen: a phase for a group that nobody knows is empty.
+func groupsExist(tx *store.Tx, tenant string, plan rollout.Spec) error {
+	var named []string
+	for _, p := range plan.Phases {
+		named = append(named, p.Groups...)
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	all, err := tx.Groups(tenant)
+	if err != nil {
+		return err
+	}
+	for _, name := range named {
+		if !slices.ContainsFunc(all, func(g store.Group) bool { return g.Path == name }) {
+			return refuse(wire.CodeBadRequest, "the plan names group %s, which tenant %s does not have", name, tenant)
+		}
+	}
+	return nil
+}
+
+// Rollout is how a rollout stands, for people.
+type Rollout struct {
+	ID, Tenant       string
+	Product, Version string
+	Fallback         string
+	Created          time.Time
+	Creator          string
+	Plan             []byte // as it was written
+	Status           rollout.Status
+	Next             time.Time // when it goes on by itself at the latest; zero: when something happens
+	Finished         time.Time
+	Reasons          []store.ReasonCount // why devices failed or are left out, the most frequent first
+}
+
+func rolloutOut(row store.Rollout) (Rollout, error) {
+	s, _, err := readSetup(row)
+	if err != nil {
+		return Rollout{}, err
+	}
+	stands, err := readStanding(row)
+	out := Rollout{ID: row.ID, Tenant: row.Tenant, Product: s.Release.Product, Version: s.Release.Version, Created: row.Created,
+		Creator: row.Creator, Plan: row.Spec, Status: stands.Status, Next: row.Next, Finished: row.Finished}
+	if s.Fallback != nil {
+		out.Fallback = s.Fallback.Version
+	}
+	return out, err
+}
+
+// Rollout returns one rollout of a tenant.
+func (d *Director) Rollout(ctx context.Context, tenant, id string) (out Rollout, err error) {
+	err = d.Store.View(ctx, func(tx *store.Tx) error {
+		row, err := ownRollout(tx, tenant, id)
+		if err != nil {
+			return err
+		}
+		if out, err = rolloutOut(row); err != nil {
+			return err
+		}
+		out.Reasons, err = tx.RolloutReasons(id)
+		return err
+	})
+	return out, err
+}
+
+func ownRollout(tx *store.Tx, tenant, id string) (store.Rollout, error) {
+	row, err := tx.Rollout(id)
+	if err == nil && row.Tenant != tenant {
+		err = store.ErrNotFound
+	}
+	return row, notFound(err, "tenant %s has no rollout %s", tenant, id)
+}
+
+// Rollouts returns rollouts, the newest first, without Reasons.
+func (d *Director) Rollouts(ctx context.Context, q store.RolloutQuery) (out []Rollout, err error) {
+	err = d.Store.View(ctx, func(tx *store.Tx) error {
+		rows, err := tx.Rollouts(q)
+		for _, row := range rows {
+			one, err := rolloutOut(row)
+			if err != nil {
+				return err
+			}
+			out = append(out, one)
+		}
+		return err
+	})
+	return out, err
+}
+
+// RolloutDevice is a device's part in a rollout, for people.
+type RolloutDevice struct {
+	store.RolloutRow
+	Phase  string // its name; empty for none
+	Serial string
+	Update store.Update // of its last attempt; its ID is empty where there is none
+}
+
+// RolloutDevices returns a page of a rollout's devices, by id.
+func (d *Director) RolloutDevices(ctx context.Context, tenant string, q store.RowQuery) (out []RolloutDevice, err error) {
+	err = d.Store.View(ctx, func(tx *store.Tx) error {
+		row, err := ownRollout(tx, tenant, q.Rollout)
+		if err != nil {
+			return err
+		}
+		_, plan, err := readSetup(row)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.RolloutRows(q)
+		for _, r := range rows {
+			one, err := rolloutDevice(tx, q.Rollout, plan, r)
+			if err != nil {
+				return err
+			}
+			out = append(out, one)
+		}
+		return err
+	})
+	return out, err
+}
+
+func rolloutDevice(tx *store.Tx, id string, plan rollout.Spec, r store.RolloutRow) (RolloutDevice, error) {
+	out := RolloutDevice{RolloutRow: r}
+	if r.Phase >= 0 && r.Phase < len(plan.Phases) {
+		out.Phase = plan.Phases[r.Phase].Name
+	}
+	dev, err := tx.Device(r.Device)
+	if err != nil {
+		return out, err
+	}
+	out.Serial = dev.Serial
+	if r.Attempt == 0 {
+		return out, nil
+	}
+	u, err := tx.Update(rollout.UpdateName(id, r.Device, r.Attempt))
+	if err != nil && !isNotFound(err) {
+		return out, fmt.Errorf("update of device %s: %w", r.Device, err)
+	}
+	out.Update = u
+	return out, nil
+}
