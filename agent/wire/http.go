@@ -53,6 +53,7 @@ const (
 	CodeClaimExpired = "claim_expired" // 403
 	CodeClaimUsed    = "claim_used"    // 403: no uses left
 	CodeConflict     = "conflict"      // 409: serial or MAC is enrolled with another key
+	CodeOffline      = "offline"       // 403: the director has switched the cloud connection off
 	CodeNotFound     = "not_found"     // 404
 	CodeTooLarge     = "too_large"     // 413
 	CodeBusy         = "busy"          // 429, with Retry-After

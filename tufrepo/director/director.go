@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,14 +20,18 @@ import (
 // Lifetime is how long a direction holds; it is issued anew at half of that.
 const Lifetime = 7 * 24 * time.Hour
 
-// Config says what a director works with. Every member must be set.
+// Config says what a director works with. Every member but Node must be set.
 type Config struct {
 	Store    *store.Store
 	CA       *pki.Authority
 	Releases Releases
 	Keys     string // folder of the online keys
-	Clock    func() time.Time
-	Log      *slog.Logger
+	Seal     Sealer // encrypts them
+	SeenFile string // file with the newest generation of the database that was seen, not among what is backed up with it
+	// Node names this director among those that share a database; empty where there is one.
+	Node  string
+	Clock func() time.Time
+	Log   *slog.Logger
 }
 
 // Director is safe for use from many goroutines.
@@ -41,10 +44,20 @@ type Director struct {
 	signing sync.Mutex
 	signers map[string]signer // by tenant
 
-	notify atomic.Pointer[func(device string)]
+	notify    atomic.Pointer[func(device string)]
+	withdrawn atomic.Pointer[func(device string)]
+	older     atomic.Pointer[OlderCopy] // nil in order
+	tries     tries
+	codeKey   []byte
 
 	again   chan struct{} // wakes ReissueLoop
 	devices sync.Map      // id -> *talk
+
+	remember  sync.Mutex
+	minds     map[string]*mind // by rollout
+	openUntil sync.Map         // rollout -> time.Time until when devices join it
+	noted     atomic.Bool      // something was put into an inbox since the last stir
+	stirred   chan struct{}    // wakes RolloutLoop
 }
 
 // signer is a tenant's online key and the root that names it.
@@ -58,12 +71,27 @@ type Stats struct {
 	Directions, Enrolled, Events, Duplicates, Refused atomic.Int64
 }
 
-// New makes a director and its key folder.
-func New(c Config) (*Director, error) {
+// New makes a director and its key folder. Keys that are in the clear are encrypted.
+func New(ctx context.Context, c Config) (*Director, error) {
 	if err := durable.MkdirAll(c.Keys, 0o700); err != nil {
 		return nil, fmt.Errorf("starting the director: %w", err)
 	}
-	return &Director{Config: c, signers: map[string]signer{}, again: make(chan struct{}, 1)}, nil
+	d := &Director{Config: c, signers: map[string]signer{}, again: make(chan struct{}, 1),
+		minds: map[string]*mind{}, stirred: make(chan struct{}, 1)}
+	for _, step := range []func(context.Context) error{d.sealAll, d.openCodes, d.openGuard} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("starting the director: %w", err)
+		}
+	}
+	return d, nil
+}
+
+// node is the holder of this director's leases.
+func (d *Director) node() string {
+	if d.Node == "" {
+		return "director"
+	}
+	return d.Node
 }
 
 // Stats returns the counters.
@@ -105,42 +133,9 @@ func notFound(err error, format string, args ...any) error {
 // Identity is a device that has proved who it is.
 type Identity struct{ Tenant, Device string }
 
-// Admit tells who holds a certificate that TLS has verified against the device authority.
-// Errors of type *Error: CodeUnauthorized, CodeRevoked.
-func (d *Director) Admit(ctx context.Context, c *x509.Certificate) (Identity, error) {
-	tenant, device, err := pki.Identity(c)
-	if err != nil {
-		return Identity{}, refuse(wire.CodeUnauthorized, "%v", err)
-	}
-	id, key := Identity{tenant, device}, keyHash(c.RawSubjectPublicKeyInfo)
-	return id, d.Store.View(ctx, func(tx *store.Tx) error {
-		dev, err := tx.Device(device)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			return refuse(wire.CodeUnauthorized, "device %s is not known here: enrol it again", device)
-		case err != nil:
-			return err
-		case dev.Tenant != tenant || string(dev.Key) != string(key):
-			return refuse(wire.CodeUnauthorized, "the certificate is not the one of device %s", device)
-		case !dev.Revoked.IsZero():
-			return refuse(wire.CodeRevoked, "device %s was revoked on %s", device, dev.Revoked.Format(time.RFC3339))
-		}
-		return nil
-	})
-}
-
 func keyHash(spki []byte) []byte {
 	sum := sha256.Sum256(spki)
 	return sum[:]
 }
 
 func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
-
-// Revoke withdraws a device's identity.
-func (d *Director) Revoke(ctx context.Context, device string) error {
-	err := d.Store.Update(ctx, func(tx *store.Tx) error { return tx.Revoke(device, d.Clock()) })
-	if err == nil {
-		d.Log.Warn("device revoked", "device", device)
-	}
-	return notFound(err, "device %s does not exist or is revoked already", device)
-}

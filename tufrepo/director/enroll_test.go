@@ -142,7 +142,7 @@ func TestRenewalWithoutToken(t *testing.T) {
 	out, err := s.Enroll(ctx, dev.EnrollRequest, nil)
 	must(t, err)
 	s.pass(300 * 24 * time.Hour)
-	me := &director.Identity{Tenant: out.Tenant, Device: out.Device}
+	me := &director.Caller{Identity: director.Identity{Tenant: out.Tenant, Device: out.Device}}
 	dev.Claim = ""
 	again, err := s.Enroll(ctx, dev.EnrollRequest, me)
 	if err != nil || again.Device != out.Device || !again.Expires.After(out.Expires) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -95,7 +96,8 @@ func (s *site) start() {
 	s.t.Cleanup(func() { db.Close() })
 	ca, err := pki.Open(filepath.Join(s.dir, "ca"), s.clock)
 	must(s.t, err)
-	s.Director, err = director.New(director.Config{Store: db, CA: ca, Keys: filepath.Join(s.dir, "keys"), Clock: s.clock,
+	s.Director, err = director.New(ctx, director.Config{Store: db, CA: ca, Keys: filepath.Join(s.dir, "keys"), Clock: s.clock,
+		Seal: s.sealKey(), SeenFile: filepath.Join(s.dir, "seen"),
 		Releases: releases{
 			"base/1.0.0":  release("base", "1.0.0", 1, "base-unit-1"),
 			"base/1.1.0":  release("base", "1.1.0", 2, "base-unit-1"),
@@ -109,6 +111,18 @@ func (s *site) start() {
 		defer s.mu.Unlock()
 		s.told[device]++
 	})
+}
+
+// sealKey is the key file, made at the first start.
+func (s *site) sealKey() *director.SealKey {
+	s.t.Helper()
+	path := filepath.Join(s.dir, "seal.key")
+	k, err := director.LoadSealKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		k, err = director.MakeSealKey(path)
+	}
+	must(s.t, err)
+	return k
 }
 
 func must(t testing.TB, err error) {

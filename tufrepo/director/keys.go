@@ -7,7 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -48,8 +48,8 @@ func (d *Director) MakeKey(ctx context.Context, tenant string, rotate bool) (Ten
 	if err != nil {
 		return TenantKey{}, err
 	}
-	if err := keyfile.Save(d.keyPath(tenant, len(keys)+1), key, nil); err != nil {
-		return TenantKey{}, err
+	if err := d.saveKey(ctx, d.keyPath(tenant, len(keys)+1), key); err != nil {
+		return TenantKey{}, fmt.Errorf("online key of tenant %s: %w", tenant, err)
 	}
 	s, err := keyfile.NewSigner(key)
 	if err != nil {
@@ -67,8 +67,8 @@ func (d *Director) keyPath(tenant string, n int) string {
 func (d *Director) keys(tenant string) ([]keyfile.Signer, error) {
 	var out []keyfile.Signer
 	for n := 1; ; n++ {
-		key, err := keyfile.Load(d.keyPath(tenant, n), nil)
-		if errors.Is(err, os.ErrNotExist) {
+		key, err := d.loadKey(d.keyPath(tenant, n))
+		if errors.Is(err, fs.ErrNotExist) {
 			return out, nil
 		}
 		if err != nil {
@@ -80,6 +80,44 @@ func (d *Director) keys(tenant string) ([]keyfile.Signer, error) {
 		}
 		out = append(out, s)
 	}
+}
+
+// saveKey writes a new key, sealed.
+func (d *Director) saveKey(ctx context.Context, path string, key crypto.Signer) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return d.writeSealed(ctx, path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func (d *Director) loadKey(path string) (crypto.Signer, error) {
+	sealed, err := readSecret(path, maxSealed)
+	if err != nil {
+		return nil, err
+	}
+	data, err := d.Seal.Open(context.Background(), filepath.Base(path), sealed)
+	if err != nil {
+		return nil, err
+	}
+	return parseKey(data)
+}
+
+// parseKey reads PKCS #8 in PEM.
+func parseKey(data []byte) (crypto.Signer, error) {
+	block, rest := pem.Decode(data)
+	if block == nil || len(rest) != 0 {
+		return nil, errors.New("it is not one PEM block")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("it is a %T, which cannot sign", key)
+	}
+	return signer, nil
 }
 
 func public(s keyfile.Signer) (TenantKey, error) {

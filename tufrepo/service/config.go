@@ -18,6 +18,9 @@ type Config struct {
 	Names []string
 	// TLSCert and TLSKey are PEM files that replace the built-in server certificate.
 	TLSCert, TLSKey string
+	// KeyFile holds the key under which the service's keys are encrypted on the disk; empty for
+	// the one beside the repository. See OpenKeyFile.
+	KeyFile string
 	// NoBroker serves HTTPS only; devices poll.
 	NoBroker bool
 	Clock    func() time.Time

@@ -12,15 +12,49 @@ import (
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/director"
+	"github.com/fairlead/fairlead/tufrepo/director/broker"
 )
 
-// admit tells which device is at the other end.
-func (s *Service) admit(ctx context.Context, state *tls.ConnectionState) (director.Identity, error) {
-	if state == nil || len(state.PeerCertificates) == 0 || len(state.VerifiedChains) == 0 {
-		return director.Identity{}, &director.Error{Code: wire.CodeUnauthorized,
-			Message: "a device certificate is needed here: enrol first"}
+// proof is what a connection or request has brought to show who it is: a certificate, or else
+// an access key in the header. nil for nothing.
+func (s *Service) proof(state *tls.ConnectionState, header http.Header) broker.Proof {
+	if state != nil && len(state.PeerCertificates) > 0 && len(state.VerifiedChains) > 0 {
+		return func(ctx context.Context) (director.Identity, error) {
+			return s.director.Admit(ctx, state.PeerCertificates[0])
+		}
 	}
-	return s.director.Admit(ctx, state.PeerCertificates[0])
+	if key, ok := strings.CutPrefix(header.Get("Authorization"), "Bearer "); ok {
+		return s.login("", key)
+	}
+	if user, key, ok := (&http.Request{Header: header}).BasicAuth(); ok {
+		return s.login(user, key)
+	}
+	return nil
+}
+
+// login is the proof of an access key.
+func (s *Service) login(user, key string) broker.Proof {
+	return func(ctx context.Context) (director.Identity, error) { return s.director.Login(ctx, user, key) }
+}
+
+// admit tells which device asks.
+func (s *Service) admit(r *http.Request) (director.Identity, error) {
+	proof := s.proof(r.TLS, r.Header)
+	if proof == nil {
+		return director.Identity{}, &director.Error{Code: wire.CodeUnauthorized,
+			Message: "a device certificate or an access key is needed here: enrol first"}
+	}
+	if r.Header.Get("Authorization") == "" {
+		return proof(r.Context())
+	}
+	if !s.enrolls.allow(r.RemoteAddr) {
+		return director.Identity{}, &director.Error{Code: wire.CodeBusy, Message: "too many requests with access keys from this address"}
+	}
+	id, err := proof(r.Context())
+	if director.Withdrawn(err) && !director.IsOffline(err) {
+		s.enrolls.failed(r.RemoteAddr)
+	}
+	return id, err
 }
 
 // who may use a route of the device port.
@@ -38,6 +72,7 @@ type deviceRoute struct {
 	public  http.HandlerFunc                                            // for everybody
 	device  func(http.ResponseWriter, *http.Request, director.Identity) // for aDevice
 	raw     bool                                                        // takes the connection over
+	offline bool                                                        // also for one that is switched off
 }
 
 func (s *Service) deviceTable() []deviceRoute {
@@ -48,9 +83,10 @@ func (s *Service) deviceTable() []deviceRoute {
 		{pattern: "/blobs/", public: repo},
 		{pattern: "GET /director/{tenant}/{file}", public: s.getDirectorRoot},
 		{pattern: "POST " + wire.PathEnroll, public: s.postEnroll},
-		{pattern: "GET " + wire.PathDirection, who: aDevice, device: s.getDirection},
-		{pattern: "POST " + wire.PathReports, who: aDevice, device: s.postReports},
-		{pattern: "GET " + wire.PathMQTT, who: aDevice, device: s.mqttOverWebSocket, raw: true},
+		{pattern: "GET " + wire.PathDirection, who: aDevice, device: s.getDirection, offline: true},
+		{pattern: "POST " + wire.PathReports, who: aDevice, device: s.postReports, offline: true},
+		// It asks for itself who is there: a CONNECT may say it, too.
+		{pattern: "GET " + wire.PathMQTT, public: s.mqttOverWebSocket, raw: true},
 	}
 }
 
@@ -59,7 +95,7 @@ func (s *Service) deviceRoutes() http.Handler {
 	for _, row := range s.deviceTable() {
 		h := row.public
 		if row.who == aDevice {
-			h = s.forDevice(row.device)
+			h = s.forDevice(row)
 		}
 		if !row.raw {
 			h = s.guarded(row.pattern, h)
@@ -73,15 +109,28 @@ func (s *Service) deviceRoutes() http.Handler {
 }
 
 // forDevice lets devices in and nobody else.
-func (s *Service) forDevice(h func(http.ResponseWriter, *http.Request, director.Identity)) http.HandlerFunc {
+func (s *Service) forDevice(row deviceRoute) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		id, err := s.admit(r.Context(), r.TLS)
-		if err != nil {
+		id, err := s.admit(r)
+		if err != nil && !(row.offline && director.IsOffline(err)) {
+			if director.Withdrawn(err) {
+				w.Header().Set("WWW-Authenticate", `Basic realm="device", charset="UTF-8"`)
+			}
 			s.failWith(w, r, err)
 			return
 		}
-		h(w, r, id)
+		row.device(w, r.WithContext(withOffline(r.Context(), err)), id)
 	}
+}
+
+type offlineKey struct{}
+
+// withOffline keeps the reason why a device may do little.
+func withOffline(ctx context.Context, err error) context.Context {
+	if err == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, offlineKey{}, err)
 }
 
 // body reads a request up to limit bytes.
@@ -104,11 +153,13 @@ func (s *Service) postEnroll(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, wire.CodeBadRequest, err.Error())
 		return
 	}
-	var caller *director.Identity
-	if id, err := s.admit(r.Context(), r.TLS); err == nil {
-		caller = &id
+	caller := director.Caller{Source: sourceOf(r.RemoteAddr)}
+	if proof := s.proof(r.TLS, nil); proof != nil { // an access key gets no certificate
+		if id, err := proof(r.Context()); err == nil {
+			caller.Identity = id
+		}
 	}
-	out, err := s.director.Enroll(r.Context(), req, caller)
+	out, err := s.director.Enroll(r.Context(), req, &caller)
 	if err != nil {
 		s.enrolls.failed(r.RemoteAddr)
 		s.failWith(w, r, err)
@@ -143,6 +194,10 @@ func (s *Service) postReports(w http.ResponseWriter, r *http.Request, id directo
 	reports, err := wire.DecodeReports(b)
 	if err != nil {
 		fail(w, http.StatusBadRequest, wire.CodeBadRequest, err.Error())
+		return
+	}
+	if off, _ := r.Context().Value(offlineKey{}).(error); off != nil && (reports.Reported == nil || len(reports.Events) > 0) {
+		s.failWith(w, r, off)
 		return
 	}
 	begin := time.Now()

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/director"
+	"github.com/fairlead/fairlead/tufrepo/director/broker"
 )
 
 const alpnMQTT = wire.ALPN
@@ -97,17 +99,45 @@ func (s *Service) dispatch(ctx context.Context, c net.Conn, web *web) {
 // serveMQTT serves a device that has asked for MQTT in its handshake.
 func (s *Service) serveMQTT(ctx context.Context, conn *tls.Conn) {
 	state := conn.ConnectionState()
-	id, err := s.admit(ctx, &state)
-	if err != nil {
-		s.metrics.refused.WithLabelValues("identity").Inc()
-		s.Log.Warn("MQTT connection refused", "remote", conn.RemoteAddr().String(), "error", err)
-		s.refuseMQTT(conn)
-		return
+	proof := s.proof(&state, nil)
+	if proof != nil {
+		if _, err := proof(ctx); err != nil && !director.IsOffline(err) {
+			s.metrics.refused.WithLabelValues("identity").Inc()
+			s.Log.Warn("MQTT connection refused", "remote", conn.RemoteAddr().String(), "error", err)
+			s.refuseMQTT(conn)
+			return
+		}
 	}
-	if err := s.broker.Serve(conn, id); err != nil {
-		s.Log.Debug("MQTT connection ended", "device", id.Device, "error", err)
+	if err := s.serveBroker(conn, conn.RemoteAddr().String(), proof); err != nil {
+		s.Log.Debug("MQTT connection ended", "remote", conn.RemoteAddr().String(), "error", err)
 	}
 }
+
+// serveBroker hands a connection to the broker; without a proof it takes user name and
+// password in the CONNECT, within the limits of an address.
+func (s *Service) serveBroker(conn net.Conn, remote string, proof broker.Proof) error {
+	if proof != nil {
+		return s.broker.Serve(conn, proof)
+	}
+	return s.broker.ServeLogin(conn, func(user, password string) broker.Proof {
+		if !s.enrolls.allow(remote) {
+			return func(context.Context) (director.Identity, error) { return director.Identity{}, errBusy }
+		}
+		first := true
+		return func(ctx context.Context) (director.Identity, error) {
+			id, err := s.director.Login(ctx, user, password)
+			if first && director.Withdrawn(err) && !director.IsOffline(err) {
+				s.enrolls.failed(remote)
+				s.metrics.refused.WithLabelValues("identity").Inc()
+			}
+			first = false
+			return id, err
+		}
+	})
+}
+
+// errBusy says nothing of the key.
+var errBusy = errors.New("too many connections with access keys from this address")
 
 // refuseMQTT says in a CONNACK (MQTT 5, 3.2) that the identity is not accepted, so that the
 // device can tell it from a broken network.

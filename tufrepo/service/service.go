@@ -75,11 +75,16 @@ func (s *Service) openState(ctx context.Context) (err error) {
 	return s.store.Update(ctx, func(tx *store.Tx) error { return tx.AllOffline() })
 }
 
-func (s *Service) openDirector(context.Context) (err error) {
+func (s *Service) openDirector(ctx context.Context) (err error) {
+	key, err := OpenKeyFile(s.Repo.Dir(), s.KeyFile)
+	if err != nil {
+		return err
+	}
 	if s.ca, err = pki.Open(filepath.Join(s.dir, "ca"), s.Clock); err != nil {
 		return err
 	}
-	s.director, err = director.New(director.Config{Store: s.store, CA: s.ca, Releases: releases{s.Repo},
+	s.director, err = director.New(ctx, director.Config{Store: s.store, CA: s.ca, Releases: releases{s.Repo},
+		Seal: key, SeenFile: GenerationFile(s.Repo.Dir()),
 		Keys: filepath.Join(s.dir, "keys"), Clock: s.Clock, Log: s.Log})
 	return err
 }
@@ -133,6 +138,7 @@ func (s *Service) openBroker(context.Context) (err error) {
 		ConnectTimeout: s.Limits.Handshake})
 	if err == nil {
 		s.director.OnDirection(s.broker.Push)
+		s.director.OnWithdrawn(s.broker.Kick)
 	}
 	return err
 }
@@ -167,6 +173,7 @@ func (s *Service) Run(ctx context.Context) error {
 		"operator port": func() error { return web.operate(s.operator) },
 		"renewing":      func() error { return s.Repo.RenewLoop(run) },
 		"directions":    func() error { return s.director.ReissueLoop(run, reissueEvery) },
+		"keeping":       func() error { return s.keep(run) },
 		"end":           func() error { <-run.Done(); s.drain(web); return nil },
 	} {
 		g.Go(func() error {

@@ -119,6 +119,7 @@ var statusOf = map[string]int{
 	wire.CodeBadRequest:   http.StatusBadRequest,
 	wire.CodeUnauthorized: http.StatusUnauthorized,
 	wire.CodeRevoked:      http.StatusForbidden,
+	wire.CodeOffline:      http.StatusForbidden,
 	wire.CodeClaimUnknown: http.StatusForbidden,
 	wire.CodeClaimExpired: http.StatusForbidden,
 	wire.CodeClaimUsed:    http.StatusForbidden,
@@ -127,6 +128,7 @@ var statusOf = map[string]int{
 	wire.CodeNotFound:     http.StatusNotFound,
 	wire.CodeTooLarge:     http.StatusRequestEntityTooLarge,
 	wire.CodeBusy:         http.StatusTooManyRequests,
+	wire.CodeUnavailable:  http.StatusServiceUnavailable,
 }
 
 // failWith answers with what went wrong. What is not the client's fault is logged, and the

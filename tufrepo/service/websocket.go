@@ -29,8 +29,16 @@ var upgrader = websocket.Upgrader{
 	},
 }
 
-// mqttOverWebSocket serves GET /mqtt for a device.
-func (s *Service) mqttOverWebSocket(w http.ResponseWriter, r *http.Request, id director.Identity) {
+// mqttOverWebSocket serves GET /mqtt for a device, which proves who it is by its certificate,
+// in the header, or in the CONNECT.
+func (s *Service) mqttOverWebSocket(w http.ResponseWriter, r *http.Request) {
+	proof := s.proof(r.TLS, r.Header)
+	if proof != nil {
+		if _, err := s.admit(r); err != nil && !director.IsOffline(err) {
+			s.failWith(w, r, err)
+			return
+		}
+	}
 	if s.broker == nil {
 		fail(w, http.StatusNotFound, wire.CodeNotFound, "this service has no broker: poll "+wire.PathDirection)
 		return
@@ -44,8 +52,8 @@ func (s *Service) mqttOverWebSocket(w http.ResponseWriter, r *http.Request, id d
 		return // it has been answered
 	}
 	ws.SetReadLimit(maxFrame)
-	if err := s.broker.Serve(&wsConn{Conn: ws}, id); err != nil {
-		s.Log.Debug("MQTT connection ended", "device", id.Device, "over", "websocket", "error", err)
+	if err := s.serveBroker(&wsConn{Conn: ws}, r.RemoteAddr, proof); err != nil {
+		s.Log.Debug("MQTT connection ended", "remote", r.RemoteAddr, "over", "websocket", "error", err)
 	}
 }
 

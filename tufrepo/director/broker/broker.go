@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,10 +132,32 @@ func (b *Broker) Connections() int {
 // ErrClosed: the broker takes no more connections.
 var ErrClosed = errors.New("the broker is closed")
 
-// Serve speaks MQTT on c, on which a device has proved to be id, until the connection
+// Proof tells who a device is. It is asked at the beginning of a connection and again while
+// it lasts; an error for which director.Withdrawn holds ends it, but for director.IsOffline:
+// such a device may fetch its direction and report, for a moment.
+type Proof func(ctx context.Context) (director.Identity, error)
+
+// Login makes a proof out of the user name and the password of a CONNECT.
+type Login func(user, password string) Proof
+
+// Serve speaks MQTT on c, on which a device has proved who it is, until the connection
 // ends, and closes it. Nothing that comes over it can panic out of here.
-func (b *Broker) Serve(c net.Conn, id director.Identity) (err error) {
-	s := &session{b: b, id: id}
+func (b *Broker) Serve(c net.Conn, proof Proof) error {
+	ctx, cancel := context.WithTimeout(b.ctx, backendTimeout)
+	defer cancel()
+	id, err := proof(ctx)
+	if err != nil && !director.IsOffline(err) {
+		return errors.Join(err, c.Close())
+	}
+	return b.serve(c, &session{b: b, id: id, proof: proof, limited: err != nil})
+}
+
+// ServeLogin is Serve for a device that is to prove itself in its CONNECT.
+func (b *Broker) ServeLogin(c net.Conn, login Login) error {
+	return b.serve(c, &session{b: b, login: login})
+}
+
+func (b *Broker) serve(c net.Conn, s *session) (err error) {
 	s.conn = &conn{Conn: c, session: s}
 	if !b.begin(s) {
 		return errors.Join(ErrClosed, c.Close())
@@ -144,7 +168,7 @@ func (b *Broker) Serve(c net.Conn, id director.Identity) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.stats.Panics.Add(1)
-			b.Log.Error("broken packet ended the connection", "device", id.Device, "remote", c.RemoteAddr().String(), "panic", p)
+			b.Log.Error("broken packet ended the connection", "device", s.id.Device, "remote", c.RemoteAddr().String(), "panic", p)
 			err = fmt.Errorf("broken packet: %v", p)
 		}
 	}()
@@ -208,6 +232,33 @@ func (b *Broker) Push(device string) {
 	if s != nil {
 		s.push()
 	}
+}
+
+// Recheck asks anew who is connected, all of them or only those that are limited, and ends
+// the connections of those who may not be any more. It returns how many.
+func (b *Broker) Recheck(ctx context.Context, all bool) (ended int) {
+	b.mu.Lock()
+	sessions := slices.Collect(maps.Values(b.sessions))
+	b.mu.Unlock()
+	for _, s := range sessions {
+		if ctx.Err() != nil {
+			return ended
+		}
+		if !s.overdue() && !all {
+			continue
+		}
+		_, err := s.proof(ctx)
+		if err == nil || !director.Withdrawn(err) {
+			continue
+		}
+		if director.IsOffline(err) && s.limit() {
+			continue // until the next time: it may be about to fetch its direction
+		}
+		b.Log.Info("connection ended", "device", s.id.Device, "reason", err)
+		s.disconnect(packets.ErrNotAuthorized)
+		ended++
+	}
+	return ended
 }
 
 // Kick ends the connection of a device, whose identity was withdrawn.

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -420,7 +421,7 @@ func FuzzSession(f *testing.F) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			d.Serve(server, director.Identity{Tenant: "acme", Device: "d1"})
+			d.Serve(server, func(context.Context) (director.Identity, error) { return director.Identity{Tenant: "acme", Device: "d1"}, nil })
 		}()
 		go func() {
 			buf := make([]byte, 4096)

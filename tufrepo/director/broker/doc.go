@@ -6,9 +6,10 @@
 // The protocol engine is mochi-mqtt 2.7.9. Everything in it that decides, stores or
 // delivers is taken away from it here:
 //
-//	who you are    the connection's certificate. The client id must be the device id, and
-//	               everything below is about that device's own topics, compared as whole
-//	               strings.
+//	who you are    the connection's certificate, or user name and password of the CONNECT: see
+//	               Serve and ServeLogin. The client id must be the device id, and everything
+//	               below is about that device's own topics, compared as whole strings.
+//	               Recheck asks again, so that a withdrawn identity ends open connections.
 //	up             a PUBLISH goes to Backend.Message, which stores it; the PUBACK follows.
 //	               Where that fails the PUBACK says 0x97 (again later) or 0x99 (never).
 //	               Nothing that a device publishes is retained or forwarded.

@@ -43,7 +43,11 @@ func sessionOf(cl *mqtt.Client) *session {
 // CONNACK is sent here.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	s := sessionOf(cl)
-	if code := judge(s.id, cl, pk); code != packets.CodeSuccess {
+	code := codeOfLogin(s.prove(string(pk.Connect.Username), string(pk.Connect.Password)))
+	if code == packets.CodeSuccess {
+		code = judge(s.id, cl, pk)
+	}
+	if code != packets.CodeSuccess {
 		h.b.stats.Rejected.Add(1)
 		h.b.Log.Warn("connection refused", "device", s.id.Device, "remote", cl.Net.Remote, "reason", code.Reason)
 		_ = h.b.mqtt.SendConnack(cl, code, false, nil) // it is refused whether it hears it or not
@@ -57,6 +61,17 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	cl.Properties.Will = mqtt.Will{}
 	return nil
+}
+
+// codeOfLogin tells a device that is refused for good from a database that is gone.
+func codeOfLogin(err error) packets.Code {
+	switch {
+	case err == nil:
+		return packets.CodeSuccess
+	case director.Withdrawn(err):
+		return packets.ErrBadUsernameOrPassword
+	}
+	return packets.ErrServerUnavailable
 }
 
 func judge(id director.Identity, cl *mqtt.Client, pk packets.Packet) packets.Code {
@@ -172,7 +187,13 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	}
 	ctx, cancel := context.WithTimeout(h.b.ctx, backendTimeout)
 	defer cancel()
-	err = h.b.Backend.Message(ctx, s.id, leaf, pk.Payload)
+	err = errLimited
+	if s.may(leaf) {
+		err = h.b.Backend.Message(ctx, s.id, leaf, pk.Payload)
+	}
+	if err == nil && leaf == wire.LeafReported {
+		s.reported(ctx)
+	}
 	if err == nil {
 		h.b.stats.Received.Add(1)
 		return pk, packets.CodeSuccessIgnore
@@ -184,6 +205,9 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	}
 	return pk, codeFor(err)
 }
+
+// errLimited is no refusal for good: the device sends it again when it is switched on.
+var errLimited = errors.New("the cloud connection of the device is switched off: switch it on at the device, with fairlead-agent online")
 
 func codeFor(err error) packets.Code {
 	var e *director.Error

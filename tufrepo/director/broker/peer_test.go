@@ -37,11 +37,12 @@ type backend struct {
 	directions map[string]string
 	versions   map[string]int64
 	online     map[string]bool
+	refused    map[string]error
 	changed    chan struct{} // one for every change of online
 }
 
 func newBackend() *backend {
-	return &backend{directions: map[string]string{}, versions: map[string]int64{}, online: map[string]bool{}, changed: make(chan struct{}, 1000)}
+	return &backend{directions: map[string]string{}, versions: map[string]int64{}, online: map[string]bool{}, refused: map[string]error{}, changed: make(chan struct{}, 1000)}
 }
 
 func (b *backend) Message(_ context.Context, id director.Identity, leaf string, payload []byte) error {
@@ -69,6 +70,19 @@ func (b *backend) Connected(_ context.Context, id director.Identity, online bool
 	b.mu.Unlock()
 	b.changed <- struct{}{}
 	return nil
+}
+
+// refuse makes the proof of a device fail from now on; nil makes it good again.
+func (b *backend) refuse(device string, why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused[device] = why
+}
+
+func (b *backend) proof(device string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refused[device]
 }
 
 func (b *backend) direct(device, raw string) {
@@ -106,7 +120,9 @@ func newDoor(t testing.TB, c broker.Config) *door {
 	b, err := broker.New(c)
 	must(t, err)
 	t.Cleanup(func() { must(t, b.Close()) })
-	d := open(t, b.Serve)
+	d := open(t, func(c net.Conn, id director.Identity) error {
+		return b.Serve(c, func(context.Context) (director.Identity, error) { return id, back.proof(id.Device) })
+	})
 	d.Broker, d.backend = b, back
 	return d
 }

@@ -31,20 +31,24 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // session is one connection of one device, from accept to close.
 type session struct {
-	b    *Broker
-	id   director.Identity
-	conn *conn
+	b     *Broker
+	id    director.Identity // set before the session is known to others
+	conn  *conn
+	proof Proof // of id
+	login Login // nil where the connection itself has proved it
 
-	mu     sync.Mutex
-	mqtt   *mqtt.Client // nil until the CONNECT is accepted
-	ended  bool
-	sub    *packets.Subscription // to the direction; nil if there is none
-	fresh  bool                  // the next delivery answers a SUBSCRIBE
-	dirty  bool                  // there may be something newer than was sent
-	busy   bool                  // a delivery goroutine runs
-	packet uint16                // id of the last delivery
-	unack  *time.Timer           // runs while that is not acknowledged
-	sent   int64                 // version of the last delivery
+	mu      sync.Mutex
+	mqtt    *mqtt.Client // nil until the CONNECT is accepted
+	limited bool         // it may fetch its direction and report
+	noticed bool         // it was limited when somebody looked
+	ended   bool
+	sub     *packets.Subscription // to the direction; nil if there is none
+	fresh   bool                  // the next delivery answers a SUBSCRIBE
+	dirty   bool                  // there may be something newer than was sent
+	busy    bool                  // a delivery goroutine runs
+	packet  uint16                // id of the last delivery
+	unack   *time.Timer           // runs while that is not acknowledged
+	sent    int64                 // version of the last delivery
 }
 
 func (s *session) client() *mqtt.Client {
@@ -75,6 +79,55 @@ func (s *session) disconnect(why packets.Code) {
 		return
 	}
 	s.conn.Close()
+}
+
+// prove settles who is there, for a session that is to prove it in its CONNECT.
+func (s *session) prove(user, password string) error {
+	if s.login == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.b.ctx, backendTimeout)
+	defer cancel()
+	s.proof = s.login(user, password)
+	id, err := s.proof(ctx)
+	if err != nil && !director.IsOffline(err) {
+		return err
+	}
+	s.id, s.limited = id, err != nil
+	return nil
+}
+
+// limit limits a session, and says whether that is news.
+func (s *session) limit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	news := !s.noticed
+	s.limited, s.noticed = true, true
+	return news
+}
+
+// overdue says whether a session should be looked at though nothing was withdrawn.
+func (s *session) overdue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
+}
+
+// may says whether the device may say something on leaf now.
+func (s *session) may(leaf string) bool {
+	return !s.overdue() || leaf == wire.LeafReported || leaf == wire.LeafPresence
+}
+
+// reported lifts the limit of a device that was switched on again, which its report has said.
+func (s *session) reported(ctx context.Context) {
+	if !s.overdue() {
+		return
+	}
+	if _, err := s.proof(ctx); err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.limited, s.noticed = false, false
+	}
 }
 
 // granted notes the subscription to the direction. What is retained is due at once, unless
