@@ -41,7 +41,7 @@ func Append(tx *store.Tx, tenant string, e audit.Entry) error {
 	if err != nil {
 		return err
 	}
-	return tx.AppendAudit(store.AuditEntry{Tenant: tenant, Seq: head.Seq, Time: e.Time, Actor: actor(e.Actor), Role: e.Role,
+	return tx.AppendAudit(store.AuditEntry{Tenant: tenant, Seq: head.Seq, Time: e.Time, Actor: ActorText(e.Actor), Role: e.Role,
 		Action: string(e.Action), Object: e.Object, Outcome: string(e.Outcome), Detail: e.Detail,
 		Prev: row.Prev[:], Hash: row.Hash[:], Entry: row.Entry})
 }
@@ -124,8 +124,8 @@ func Update(ctx context.Context, s *store.Store, fn func(tx *store.Tx) error) er
 	return err
 }
 
-// actor is how an actor is searched for: "token/k3v9x0a2bq".
-func actor(a audit.Actor) string {
+// ActorText is how an actor is written and searched for: "token/k3v9x0a2bq".
+func ActorText(a audit.Actor) string {
 	if a.ID == "" {
 		return string(a.Kind)
 	}

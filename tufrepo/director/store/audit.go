@@ -149,6 +149,13 @@ func (t *Tx) AddAuditHead(h AuditHead) error {
 		h.Tenant, h.Day, h.Seq, blob(h.Hash), blob(h.Signature), h.KeyID)
 }
 
+// SetAuditHead stores a day's head, in place of one of that day that has a lower number.
+func (t *Tx) SetAuditHead(h AuditHead) error {
+	return t.do(`INSERT INTO audit_heads (tenant, day, seq, hash, signature, key_id) VALUES (?, ?, ?, ?, ?, ?)
+	  ON CONFLICT (tenant, day) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, signature = excluded.signature,
+	  key_id = excluded.key_id WHERE excluded.seq > audit_heads.seq`, h.Tenant, h.Day, h.Seq, blob(h.Hash), blob(h.Signature), h.KeyID)
+}
+
 // AuditHeads returns the heads of a chain by day, from one day on. They outlive the entries.
 func (t *Tx) AuditHeads(tenant, from string, most int) ([]AuditHead, error) {
 	return list(t, func(r scanner) (h AuditHead, err error) {
