@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/director/auditlog"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
@@ -56,7 +57,7 @@ func (d *Director) AddTenant(ctx context.Context, tenant string, roots [][]byte)
 		return store.Tenant{}, err
 	}
 	var out store.Tenant
-	err = d.Store.Update(ctx, func(tx *store.Tx) error {
+	err = auditlog.Update(ctx, d.Store, func(tx *store.Tx) error {
 		if err := d.addRoots(tx, tenant, roots, keys); err != nil {
 			return err
 		}

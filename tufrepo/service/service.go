@@ -32,6 +32,7 @@ type Service struct {
 	metrics  *metrics
 	enrolls  *addressLimits
 	refusals *refusals
+	sealer   sealer
 
 	tls      *tls.Config
 	devices  net.Listener
@@ -48,7 +49,7 @@ func New(ctx context.Context, c Config) (_ *Service, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	for _, step := range []func(context.Context) error{s.openState, s.openAccess, s.openDirector, s.openTLS, s.openPorts, s.openBroker} {
+	for _, step := range []func(context.Context) error{s.openState, s.openAccess, s.openDirector, s.openAudit, s.openTLS, s.openPorts, s.openBroker} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("starting the service: %w", err)
 		}
@@ -174,6 +175,7 @@ func (s *Service) Run(ctx context.Context) error {
 		"renewing":      func() error { return s.Repo.RenewLoop(run) },
 		"directions":    func() error { return s.director.ReissueLoop(run, reissueEvery) },
 		"keeping":       func() error { return s.keep(run) },
+		"audit log":     func() error { return s.auditLoop(run) },
 		"end":           func() error { <-run.Done(); s.drain(web); return nil },
 	} {
 		g.Go(func() error {
@@ -184,7 +186,9 @@ func (s *Service) Run(ctx context.Context) error {
 		})
 	}
 	s.Log.Info("serving", "devices", s.Addr().String(), "operators", s.OperatorAddr().String(), "broker", !s.NoBroker)
-	return errors.Join(g.Wait(), s.Close())
+	err := g.Wait()
+	s.endAudit()
+	return errors.Join(err, s.Close())
 }
 
 // drain lets what runs come to its end.
