@@ -12,6 +12,7 @@ import (
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/director"
+	"github.com/fairlead/fairlead/tufrepo/director/audit"
 	"github.com/fairlead/fairlead/tufrepo/director/broker"
 )
 
@@ -116,6 +117,7 @@ func (s *Service) forDevice(row deviceRoute) http.HandlerFunc {
 			if director.Withdrawn(err) {
 				w.Header().Set("WWW-Authenticate", `Basic realm="device", charset="UTF-8"`)
 			}
+			s.tellDevice(r.Context(), r.RemoteAddr, audit.DeviceRefuse, id, err)
 			s.failWith(w, r, err)
 			return
 		}
@@ -162,6 +164,7 @@ func (s *Service) postEnroll(w http.ResponseWriter, r *http.Request) {
 	out, err := s.director.Enroll(r.Context(), req, &caller)
 	if err != nil {
 		s.enrolls.failed(r.RemoteAddr)
+		s.tellDevice(r.Context(), r.RemoteAddr, audit.DeviceEnroll, director.Identity{}, err)
 		s.failWith(w, r, err)
 		return
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/director"
+	"github.com/fairlead/fairlead/tufrepo/director/audit"
 	"github.com/fairlead/fairlead/tufrepo/director/broker"
 )
 
@@ -101,7 +102,8 @@ func (s *Service) serveMQTT(ctx context.Context, conn *tls.Conn) {
 	state := conn.ConnectionState()
 	proof := s.proof(&state, nil)
 	if proof != nil {
-		if _, err := proof(ctx); err != nil && !director.IsOffline(err) {
+		if id, err := proof(ctx); err != nil && !director.IsOffline(err) {
+			s.tellDevice(ctx, conn.RemoteAddr().String(), audit.DeviceRefuse, id, err)
 			s.metrics.refused.WithLabelValues("identity").Inc()
 			s.Log.Warn("MQTT connection refused", "remote", conn.RemoteAddr().String(), "error", err)
 			s.refuseMQTT(conn)
