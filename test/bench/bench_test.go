@@ -39,6 +39,28 @@ func BenchmarkAgentInstall(b *testing.B) {
 	b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
 }
 
+// BenchmarkAgentPatch is the same with a patch, for an image of 768 MiB of which one byte in a thousand changed, all over,
+// and some of it moved.
+func BenchmarkAgentPatch(b *testing.B) {
+	const size = 768 << 20
+	w := newWorld(b)
+	w.publishImage(b, "1.0.0", size)
+	w.publishImage(b, "1.1.0", size)
+	url := w.serve(b)
+	b.SetBytes(size)
+	var peak int64
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		device := w.device(b, i)
+		if err := fill(filepath.Join(device, "a.img"), size, "1.0.0"); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		peak = max(peak, w.install(b, device, url))
+	}
+	b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
+}
+
 // world is a repository with one product, in a folder, and the built tools.
 type world struct {
 	bin, dir string
@@ -86,42 +108,61 @@ func (w *world) signPublish(b *testing.B, bundle string) {
 func (w *world) publishImage(b *testing.B, version string, size int64) {
 	b.Helper()
 	image := w.at(version + ".img")
-	if err := fill(image, size); err != nil {
+	if err := fill(image, size, version); err != nil {
 		b.Fatal(err)
 	}
 	w.run(b, "fairlead-sign", "release", "--repo", w.at("repo"), "--product", product, "--version", version,
-		"--hardware", hardware, "--image", image, "--out", w.at(version))
+		"--hardware", hardware, "--image", image, "--no-chunks", "--out", w.at(version))
 	w.signPublish(b, version)
 	if err := os.Remove(image); err != nil {
 		b.Fatal(err)
 	}
 }
 
-// fill makes a file of exactly size bytes out of the files of this machine, over again where they do not suffice.
-func fill(path string, size int64) error {
-	out, err := os.Create(path)
+// fill makes a file of exactly size bytes out of the files of this machine, over again where they do not suffice. Versions
+// differ a little everywhere, and begin elsewhere.
+func fill(path string, size int64, version string) error {
+	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	var n int64
-	for n < size && err == nil {
-		err = filepath.WalkDir("/usr", func(file string, d fs.DirEntry, err error) error {
+	out := &varied{file, version, 0}
+	n, err := io.WriteString(out, strings.Repeat(version+"\n", 1000))
+	rest := size - int64(n)
+	for rest > 0 && err == nil {
+		err = filepath.WalkDir("/usr", func(name string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return nil
 			}
-			in, err := os.Open(file)
+			in, err := os.Open(name)
 			if err != nil {
 				return nil
 			}
 			defer in.Close()
-			copied, err := io.Copy(out, io.LimitReader(in, size-n))
-			if n += copied; n == size {
+			copied, err := io.Copy(out, io.LimitReader(in, rest))
+			if rest -= copied; rest == 0 {
 				return fs.SkipAll
 			}
 			return err
 		})
 	}
-	return errors.Join(err, out.Close())
+	return errors.Join(err, file.Close())
+}
+
+// varied writes what it gets, but for a byte now and then.
+type varied struct {
+	*os.File
+	version string
+	at      int
+}
+
+func (v *varied) Write(p []byte) (int, error) {
+	for i := range p {
+		if v.at++; v.at%1009 < len(v.version) && v.at%16 == 0 {
+			p[i] = v.version[v.at%1009]
+		}
+	}
+	return v.File.Write(p)
 }
 
 // serve runs the service until the benchmark ends.
