@@ -29,6 +29,9 @@ type NewRollout struct {
 	Fallback string // version to go back to; empty for none
 }
 
+// firstTurn is the number of a rollout that has had no turn.
+const firstTurn = 1
+
 // planned is a rollout that was checked and is not stored.
 type planned struct {
 	row    store.Rollout
@@ -44,12 +47,14 @@ func (d *Director) StartRollout(ctx context.Context, n NewRollout) (Rollout, err
 	if err != nil {
 		return Rollout{}, err
 	}
+	m := d.mind(n.ID)
+	m.mu.Lock()
 	err = auditlog.Update(ctx, d.Store, func(tx *store.Tx) error {
 		if err := d.plan(tx, n, p); err != nil {
 			return err
 		}
 		head, _, rows := p.engine.Changes()
-		if err := p.fill(standing{head, 1, p.engine.Status()}, d.Clock()); err != nil {
+		if err := p.fill(standing{head, firstTurn, p.engine.Status()}, d.Clock()); err != nil {
 			return err
 		}
 		if err := tx.AddRollout(p.row); err != nil {
@@ -57,6 +62,10 @@ func (d *Director) StartRollout(ctx context.Context, n NewRollout) (Rollout, err
 		}
 		return tx.SetRolloutRows(n.ID, toRows(rows))
 	})
+	if err == nil {
+		m.engine, m.turn, m.setup, m.plan, m.held, m.asked = p.engine, firstTurn, p.setup, p.plan, map[string]bool{}, d.Clock()
+	}
+	m.mu.Unlock()
 	if errors.Is(err, store.ErrConflict) {
 		return Rollout{}, refuse(wire.CodeConflict, "rollout %s exists already", n.ID)
 	}

@@ -97,12 +97,16 @@ func get[T any](t *Tx, scan func(scanner) (T, error), query string, args ...any)
 	return all[0], nil
 }
 
+// maxArguments is how many arguments one statement of insert has at most: the time that the
+// SQLite driver takes to bind them grows with the square of their number.
+const maxArguments = 500
+
 // insert writes rows of columns each: head, then VALUES, then tail. One statement takes 100
-// rows, or 10, or 1: statements are prepared, and must not be of too many kinds.
+// rows, or 25, 5, 1: statements are prepared, and must not be of too many kinds.
 func insert[T any](t *Tx, rows []T, columns int, args func(T) []any, head, tail string) error {
 	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
-	for _, n := range []int{100, 10, 1} {
-		if len(rows) < n {
+	for _, n := range []int{100, 25, 5, 1} {
+		if len(rows) < n || n > 1 && n*columns > maxArguments {
 			continue
 		}
 		query := head + " VALUES " + row + strings.Repeat(", "+row, n-1) + tail
