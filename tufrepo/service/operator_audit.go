@@ -23,7 +23,7 @@ func (s *Service) auditRoutes() (out []operatorRoute) {
 				query: []string{"actor", "action", "object", "outcome", "since", "until", "before", "limit"}, out: api.AuditEntries{}},
 			operatorRoute{pattern: "GET " + of.path + "/audit/heads", permission: access.AuditRead, handle: s.getAuditHeads,
 				about: "the signed heads of the audit log of " + of.words + ", and the keys that signed them", out: api.AuditHeads{}},
-			operatorRoute{pattern: "GET " + of.path + "/audit/export", permission: access.AuditRead, action: audit.AuditExport, handle: s.getAuditExport,
+			operatorRoute{pattern: "POST " + of.path + "/audit/export", permission: access.AuditRead, action: audit.AuditExport, handle: s.postAuditExport,
 				about: "all rows of the audit log of " + of.words + ", as they were hashed; get the heads first"},
 			operatorRoute{pattern: "POST " + of.path + "/audit/verify", permission: access.AuditRead, action: audit.AuditVerify, handle: s.postAuditVerify,
 				about: "check the audit log of " + of.words, out: api.AuditReport{}},
@@ -122,9 +122,9 @@ func (s *Service) tenantThere(r *http.Request, c *call) error {
 	return s.store.View(r.Context(), func(tx *store.Tx) error { return there(tx, c.Tenant) })
 }
 
-// getAuditExport notes first that it hands the rows out. A row that cannot be read cuts the
+// postAuditExport notes first that it hands the rows out. A row that cannot be read cuts the
 // answer off, so that nobody takes a part for the whole.
-func (s *Service) getAuditExport(w http.ResponseWriter, r *http.Request, c *call) error {
+func (s *Service) postAuditExport(w http.ResponseWriter, r *http.Request, c *call) error {
 	var sealed auditlog.Sealed
 	err := auditlog.Update(r.Context(), s.store, func(tx *store.Tx) error { return there(tx, c.Tenant) })
 	if err == nil {

@@ -3,7 +3,8 @@
 // packages tufrepo, service and director.
 //
 // Exit codes: 0 done; 1 failure; 2 usage; 3 the repository has moved on since the bundle was made; 4 another
-// publisher is at work, or another process serves; 5 bundle refused; 6 something expires soon (status).
+// publisher is at work, or another process serves; 5 bundle refused; 6 something expires soon (status); 7 the
+// audit log was changed (audit verify).
 package main
 
 import (

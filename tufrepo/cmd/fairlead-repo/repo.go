@@ -21,6 +21,7 @@ const (
 	exitBusy     = 4
 	exitRefused  = 5
 	exitExpiring = 6
+	exitTampered = 7
 )
 
 // errExpiring makes status exit with its own code; what expires stands in its output.
@@ -56,6 +57,8 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.Is(err, errExpiring):
 		return exitExpiring
+	case errors.Is(err, errTampered):
+		return exitTampered
 	}
 	return exitFailure
 }
@@ -77,7 +80,7 @@ Bundles are made and signed with fairlead-sign, on other machines.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 the repository has moved on since the bundle was
 made, 4 another publisher is at work or another process serves, 5 bundle refused,
-6 something expires soon (status).`,
+6 something expires soon (status), 7 the audit log was changed (audit verify).`,
 		Commands: append(repoCommands(), serviceCommands()...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

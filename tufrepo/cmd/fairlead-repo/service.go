@@ -23,6 +23,7 @@ import (
 func serviceCommands() []*cli.Command {
 	return []*cli.Command{
 		serveCommand(), tenantCommand(), claimCommand(), deviceCommand(), directCommand(), updatesCommand(),
+		tokenCommand(), roleCommand(), grantCommand(), auditCommand(),
 	}
 }
 
@@ -57,18 +58,21 @@ func serviceRepoFlag() cli.Flag {
 func clientFlags(more ...cli.Flag) []cli.Flag {
 	return append(more, serviceRepoFlag(),
 		&cli.StringFlag{Name: "service", Usage: "`URL` of the operator port; default: the one that serves --repo", EnvVars: []string{"FAIRLEAD_SERVICE"}},
-		&cli.StringFlag{Name: "token-file", Usage: "`FILE` with the operator's token; default: the one of --repo", EnvVars: []string{"FAIRLEAD_TOKEN_FILE"}})
+		&cli.StringFlag{Name: "token-file", Usage: "`FILE` with an API token; default: FAIRLEAD_TOKEN, which holds the token itself, else the one of --repo", EnvVars: []string{"FAIRLEAD_TOKEN_FILE"}})
 }
 
 // maxTokenFile bounds the small files that are read here, in bytes.
 const maxTokenFile = 4 << 10
 
-// serviceClient finds the running service.
+// serviceClient finds the running service and the token to use.
 func serviceClient(c *cli.Context) (api.Client, error) {
-	url, token := c.String("service"), c.String("token-file")
-	repo := c.String("repo")
+	url, repo := c.String("service"), c.String("repo")
+	token, err := serviceToken(c)
+	if err != nil {
+		return api.Client{}, err
+	}
 	if repo == "" && (url == "" || token == "") {
-		return api.Client{}, serviceUsage("say where the service is: --repo FOLDER, or --service URL and --token-file FILE")
+		return api.Client{}, serviceUsage("say where the service is: --repo FOLDER, or --service URL and --token-file FILE or FAIRLEAD_TOKEN")
 	}
 	if url == "" {
 		text, err := readSmall(filepath.Join(service.StateDir(repo), service.AddrFile))
@@ -78,13 +82,24 @@ func serviceClient(c *cli.Context) (api.Client, error) {
 		url = text
 	}
 	if token == "" {
-		token = filepath.Join(service.StateDir(repo), service.TokenFile)
+		if token, err = readSmall(filepath.Join(service.StateDir(repo), service.TokenFile)); err != nil {
+			return api.Client{}, fmt.Errorf("reading the token of this machine (name another with --token-file or FAIRLEAD_TOKEN): %w", err)
+		}
 	}
-	text, err := readSmall(token)
+	return api.Client{URL: url, Token: token}, nil
+}
+
+// serviceToken is the token that the caller names, or empty.
+func serviceToken(c *cli.Context) (string, error) {
+	path := c.String("token-file")
+	if path == "" {
+		return strings.TrimSpace(os.Getenv("FAIRLEAD_TOKEN")), nil
+	}
+	text, err := readSmall(path)
 	if err != nil {
-		return api.Client{}, fmt.Errorf("reading the operator's token: %w", err)
+		return "", fmt.Errorf("reading the token: %w", err)
 	}
-	return api.Client{URL: url, Token: text}, nil
+	return text, nil
 }
 
 func readSmall(path string) (string, error) {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"database/sql"
 	"encoding/pem"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/director/access"
 	"github.com/fairlead/fairlead/tufrepo/director/directortest"
 	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
@@ -33,6 +36,9 @@ import (
 //	director-root PUB DIR           a bundle with a director root that names the key
 //	enroll VAR SERIAL CLAIM-FILE    enrols a device and puts its id into $VAR
 //	await FILE                      waits until the file is there
+//	id-of FILE VAR                  puts the id of the token in the file into $VAR
+//	token-env FILE                  puts the token of the file into $FAIRLEAD_TOKEN
+//	sql FILE STATEMENT              changes a database behind everybody's back
 func TestServiceScripts(t *testing.T) {
 	template := makeRepo(t)
 	testscript.Run(t, testscript.Params{
@@ -53,6 +59,7 @@ func TestServiceScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "director-root": directorRoot, "enroll": enroll, "await": await,
+			"id-of": idOf, "token-env": tokenEnv, "sql": runSQL,
 		},
 	})
 }
@@ -168,6 +175,33 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s does not appear", args[0])
+}
+
+func idOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: id-of FILE VAR")
+	}
+	t, err := access.ParseToken(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Setenv(args[1], t.ID())
+}
+
+func tokenEnv(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: token-env FILE")
+	}
+	ts.Setenv("FAIRLEAD_TOKEN", strings.TrimSpace(ts.ReadFile(args[0])))
+}
+
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sql FILE STATEMENT")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, err = db.Exec("PRAGMA busy_timeout = 5000; " + args[1])
+	ts.Check(err)
+	ts.Check(db.Close())
 }
 
 func TestEveryServiceCommandHasAnExampleAndJSON(t *testing.T) {
