@@ -160,7 +160,7 @@ func (d *Director) Purge(ctx context.Context, tenant string) error {
 	d.tenants.Lock()
 	defer d.tenants.Unlock()
 	// Nobody comes in any more while the rows go.
-	err := d.Store.Update(ctx, func(tx *store.Tx) error {
+	err := auditlog.Update(ctx, d.Store, func(tx *store.Tx) error {
 		if err := hasTenant(tx, tenant); err != nil {
 			return err
 		}

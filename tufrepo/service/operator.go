@@ -154,7 +154,8 @@ func (s *Service) postClaim(w http.ResponseWriter, r *http.Request, c *call) err
 	if in.Seconds > math.MaxInt64/int64(time.Second) {
 		return &director.Error{Code: wire.CodeBadRequest, Message: "seconds is too large"}
 	}
-	token, claim, err := s.director.NewClaim(r.Context(), in.Tenant, in.Uses, time.Duration(in.Seconds)*time.Second)
+	token, claim, err := s.director.NewToken(r.Context(), director.TokenOrder{Tenant: in.Tenant, Uses: in.Uses,
+		Lifetime: time.Duration(in.Seconds) * time.Second, Product: in.Product, Group: in.Group})
 	if err != nil {
 		return err
 	}
@@ -184,5 +185,6 @@ func (s *Service) getClaims(w http.ResponseWriter, r *http.Request, c *call) err
 }
 
 func claimOut(c store.Claim) api.Claim {
-	return api.Claim{ID: c.ID, Tenant: c.Tenant, Uses: c.Uses, Expires: c.Expires, Created: c.Created}
+	return api.Claim{ID: c.ID, Tenant: c.Tenant, Uses: c.Uses, Expires: c.Expires, Created: c.Created,
+		Product: c.Product, Group: c.Group, Revoked: maybe(c.Revoked)}
 }

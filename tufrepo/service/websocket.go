@@ -33,7 +33,7 @@ var upgrader = websocket.Upgrader{
 // in the header, or in the CONNECT.
 func (s *Service) mqttOverWebSocket(w http.ResponseWriter, r *http.Request) {
 	proof := s.proof(r.TLS, r.Header)
-	if proof != nil {
+	if proof != nil || !websocket.IsWebSocketUpgrade(r) {
 		if _, err := s.admit(r); err != nil && !director.IsOffline(err) {
 			s.failWith(w, r, err)
 			return

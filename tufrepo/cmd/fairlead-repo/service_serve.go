@@ -28,6 +28,7 @@ token is made at the first start. An interrupt lets what runs come to its end.`,
 		serviceRepoFlag(),
 		&cli.StringFlag{Name: "listen", Usage: "device port, as `HOST:PORT`", Value: ":8443"},
 		&cli.StringFlag{Name: "operator", Usage: "operator port, as `HOST:PORT`", Value: "127.0.0.1:9443"},
+		keyFileFlag(),
 		&cli.BoolFlag{Name: "no-broker", Usage: "HTTPS only; devices poll"},
 		&cli.StringSliceFlag{Name: "name", Usage: "`HOST` in the server certificate; may be repeated"},
 		&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` of another server certificate"},
@@ -59,7 +60,7 @@ func serve(c *cli.Context) error {
 	}
 	s, err := service.New(c.Context, service.Config{Repo: repo, Listen: c.String("listen"), Operator: c.String("operator"),
 		Names: c.StringSlice("name"), TLSCert: c.String("tls-cert"), TLSKey: c.String("tls-key"), NoBroker: c.Bool("no-broker"),
-		Clock: time.Now, Log: log})
+		KeyFile: c.String("key-file"), Clock: time.Now, Log: log})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,6 +40,14 @@ The root is verified: by its own keys, by those of the root before it, and that 
 online key of this service sign directions.`,
 			tenantAdd, clientFlags(&cli.StringSliceFlag{Name: "root", Usage: "bundle `FOLDER`, or one root file; may be repeated"})...),
 		serviceLeaf("list", "list the tenants", " ", "", tenantList, clientFlags()...),
+		serviceLeaf("purge", "erase a tenant with all its devices, keys and logs", "NAME",
+			`Example:
+
+  fairlead-repo tenant purge acme --repo REPO --yes-delete acme
+
+There is no way back but a backup. Its devices are strangers from then on. That it was done
+stands in the audit log of the service.`,
+			tenantPurge, clientFlags(&cli.StringFlag{Name: "yes-delete", Usage: "the tenant's `NAME` once more"})...),
 	)
 }
 
@@ -142,6 +151,21 @@ func tenantList(c *cli.Context) error {
 	})
 }
 
+func tenantPurge(c *cli.Context) error {
+	name, err := oneArgument(c, "tenant")
+	if err != nil {
+		return err
+	}
+	if c.String("yes-delete") != name {
+		return serviceUsage("to erase tenant %s, say so: --yes-delete %s", name, name)
+	}
+	out, err := asked[api.Done](c, "POST", "/tenants/"+url.PathEscape(name)+"/purge", api.Purge{Confirm: name})
+	if err != nil {
+		return err
+	}
+	return serviceShow(c, out, func(w io.Writer) { fmt.Fprintf(w, "tenant %s is erased\n", name) })
+}
+
 func claimCommand() *cli.Command {
 	return serviceGroup("claim-token", "tokens that let devices enrol",
 		serviceLeaf("new", "make a claim token and print it, this once", " ",
@@ -153,8 +177,13 @@ The service keeps only a hash of it.`,
 			claimNew, clientFlags(
 				&cli.StringFlag{Name: "tenant", Usage: "`NAME` of the tenant"},
 				&cli.Int64Flag{Name: "uses", Usage: "`N` devices may enrol with it", Value: 1},
+				&cli.StringFlag{Name: "product", Usage: "only for devices of this `PRODUCT`"},
+				&cli.StringFlag{Name: "group", Usage: "`PATH` of the group that they will be in"},
 				&cli.StringFlag{Name: "expires", Usage: "good for this long, such as 24h or 30d", Value: "24h"})...),
 		serviceLeaf("list", "list claim tokens, without what is secret", " ", "", claimList, clientFlags()...),
+		serviceLeaf("revoke", "withdraw a claim token; devices that have enrolled with it stay", "ID", `Example:
+
+  fairlead-repo claim-token revoke --repo REPO --tenant acme 4f1d2a9c0b7e`, claimRevoke, tenantFlags()...),
 	)
 }
 
@@ -169,11 +198,20 @@ func claimNew(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	claim, err := asked[api.Claim](c, "POST", "/claim-tokens", api.NewClaim{Tenant: c.String("tenant"), Uses: c.Int64("uses"), Seconds: int64(d.Seconds())})
+	claim, err := asked[api.Claim](c, "POST", "/claim-tokens", api.NewClaim{Tenant: c.String("tenant"), Uses: c.Int64("uses"), Seconds: int64(d.Seconds()),
+		Product: c.String("product"), Group: c.String("group")})
 	if err != nil {
 		return err
 	}
 	return serviceShow(c, claim, func(w io.Writer) { fmt.Fprintln(w, claim.Token) })
+}
+
+func claimRevoke(c *cli.Context) error {
+	id, err := oneArgument(c, "id")
+	if err != nil {
+		return err
+	}
+	return gone(c, "/claim-tokens/"+url.PathEscape(id), "claim token "+id+" is withdrawn")
 }
 
 func claimList(c *cli.Context) error {
@@ -185,9 +223,9 @@ func claimList(c *cli.Context) error {
 		return err
 	}
 	return serviceShow(c, all, func(w io.Writer) {
-		row(w, "ID", "TENANT", "USES LEFT", "EXPIRES")
+		row(w, "ID", "TENANT", "USES LEFT", "EXPIRES", "PRODUCT", "GROUP", "WITHDRAWN")
 		for _, one := range all.Claims {
-			row(w, one.ID, one.Tenant, strconv.FormatInt(one.Uses, 10), shortTime(one.Expires))
+			row(w, one.ID, one.Tenant, strconv.FormatInt(one.Uses, 10), shortTime(one.Expires), one.Product, one.Group, shortTime(value(one.Revoked)))
 		}
 	})
 }

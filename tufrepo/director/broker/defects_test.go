@@ -421,7 +421,9 @@ func FuzzSession(f *testing.F) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			d.Serve(server, func(context.Context) (director.Identity, error) { return director.Identity{Tenant: "acme", Device: "d1"}, nil })
+			d.Serve(server, func(context.Context) (director.Identity, error) {
+				return director.Identity{Tenant: "acme", Device: "d1"}, nil
+			})
 		}()
 		go func() {
 			buf := make([]byte, 4096)

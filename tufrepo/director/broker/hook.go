@@ -43,7 +43,7 @@ func sessionOf(cl *mqtt.Client) *session {
 // CONNACK is sent here.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	s := sessionOf(cl)
-	code := codeOfLogin(s.prove(string(pk.Connect.Username), string(pk.Connect.Password)))
+	code := s.prove(pk.Connect)
 	if code == packets.CodeSuccess {
 		code = judge(s.id, cl, pk)
 	}
@@ -61,17 +61,6 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	cl.Properties.Will = mqtt.Will{}
 	return nil
-}
-
-// codeOfLogin tells a device that is refused for good from a database that is gone.
-func codeOfLogin(err error) packets.Code {
-	switch {
-	case err == nil:
-		return packets.CodeSuccess
-	case director.Withdrawn(err):
-		return packets.ErrBadUsernameOrPassword
-	}
-	return packets.ErrServerUnavailable
 }
 
 func judge(id director.Identity, cl *mqtt.Client, pk packets.Packet) packets.Code {

@@ -98,7 +98,7 @@ func TestLoginInTheConnect(t *testing.T) {
 			t.Errorf("%s: %#x, want %#x", password, ack.ReasonCode, want)
 		}
 	}
-	if ack := d.dial("d1").connect(nil); ack.ReasonCode != 0x86 {
+	if ack := d.dial("d1").connect(nil); ack.ReasonCode != 0x87 {
 		t.Errorf("nothing: %#x", ack.ReasonCode)
 	}
 	other := d.dial("d1").connect(func(c *packets.Connect) { login("right")(c); c.ClientID = "d2" })

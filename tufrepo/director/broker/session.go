@@ -81,20 +81,27 @@ func (s *session) disconnect(why packets.Code) {
 	s.conn.Close()
 }
 
-// prove settles who is there, for a session that is to prove it in its CONNECT.
-func (s *session) prove(user, password string) error {
-	if s.login == nil {
-		return nil
+// prove settles who is there, for a session that is to prove it in its CONNECT. A device that
+// is refused for good hears another reason than one whose proof cannot be checked now.
+func (s *session) prove(c packets.ConnectParams) packets.Code {
+	switch {
+	case s.login == nil:
+		return packets.CodeSuccess
+	case !c.PasswordFlag:
+		return packets.ErrNotAuthorized
 	}
 	ctx, cancel := context.WithTimeout(s.b.ctx, backendTimeout)
 	defer cancel()
-	s.proof = s.login(user, password)
+	s.proof = s.login(string(c.Username), string(c.Password))
 	id, err := s.proof(ctx)
-	if err != nil && !director.IsOffline(err) {
-		return err
+	switch {
+	case err != nil && !director.Withdrawn(err):
+		return packets.ErrServerUnavailable
+	case err != nil && !director.IsOffline(err):
+		return packets.ErrBadUsernameOrPassword
 	}
 	s.id, s.limited = id, err != nil
-	return nil
+	return packets.CodeSuccess
 }
 
 // limit limits a session, and says whether that is news.

@@ -60,17 +60,22 @@ type Tenants struct {
 type NewClaim struct {
 	Tenant  string `json:"tenant"`
 	Uses    int64  `json:"uses"`
-	Seconds int64  `json:"seconds"` // until it expires
+	Seconds int64  `json:"seconds"`           // until it expires
+	Product string `json:"product,omitempty"` // that devices must have; empty for any
+	Group   string `json:"group,omitempty"`   // that they will be in
 }
 
 // Claim is a claim token, or what is left of it.
 type Claim struct {
-	ID      string    `json:"id"`
-	Tenant  string    `json:"tenant"`
-	Token   string    `json:"token,omitempty"` // only when it is made
-	Uses    int64     `json:"uses"`            // left
-	Expires time.Time `json:"expires"`
-	Created time.Time `json:"created"`
+	ID      string     `json:"id"`
+	Tenant  string     `json:"tenant"`
+	Token   string     `json:"token,omitempty"` // only when it is made
+	Uses    int64      `json:"uses"`            // left
+	Expires time.Time  `json:"expires"`
+	Created time.Time  `json:"created"`
+	Product string     `json:"product,omitempty"`
+	Group   string     `json:"group,omitempty"`
+	Revoked *time.Time `json:"revoked,omitempty"` // withdrawn then
 }
 
 // Claims is a list.
