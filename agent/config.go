@@ -40,6 +40,9 @@ type Config struct {
 	Proxy string `json:"proxy,omitempty"`
 	// Transports are tried in this order; nil means mqtts, wss. [] means polling only.
 	Transports []string `json:"transports,omitempty"`
+	// Broker is mqtts://host[:port] of an MQTT 5 broker beside the service; empty means the
+	// service itself. Its certificate is vouched for as the service's.
+	Broker string `json:"broker,omitempty"`
 	// Poll is the time between two polls while MQTT is up; 0 means 6 h.
 	Poll Duration `json:"poll,omitempty"`
 	// Rate is how many bytes a second of images the agent fetches at most; 0 means no limit.
@@ -172,6 +175,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Transports == nil {
 		c.Transports = []string{wire.TransportMQTTS, wire.TransportWSS}
+		if c.Broker != "" {
+			c.Transports = c.Transports[:1]
+		}
 	}
 	return c
 }
@@ -212,12 +218,18 @@ func (c Config) checkService() error {
 		(err != nil || u.Scheme != "http" || u.Host == "") {
 		return keyError("proxy", "want http://host:port, \"none\", or nothing for the environment's proxy")
 	}
+	if u, err := url.Parse(c.Broker); c.Broker != "" && (err != nil || u.Scheme != "mqtts" || u.Host == "" || u.User != nil || u.Path != "") {
+		return keyError("broker", "%q is not mqtts://host[:port]", c.Broker)
+	}
 	if c.Rate < 0 {
 		return keyError("rate", "%d bytes a second: want 0 for no limit, or more", c.Rate)
 	}
 	for _, t := range c.Transports {
 		if t != wire.TransportMQTTS && t != wire.TransportWSS {
 			return keyError("transports", "%q is neither %q nor %q", t, wire.TransportMQTTS, wire.TransportWSS)
+		}
+		if t == wire.TransportWSS && c.Broker != "" {
+			return keyError("transports", "%q leads to the service, not to the broker %s: leave it out", t, c.Broker)
 		}
 	}
 	return nil

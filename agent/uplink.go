@@ -83,7 +83,7 @@ func (l *loop) linkConfig(n link.Network, id identity) link.Config {
 	timing := l.o.Link
 	timing.Poll = cmp.Or(timing.Poll, time.Duration(l.cfg.Poll))
 	return link.Config{
-		Network: n, Tenant: id.Tenant, Device: id.Device, Transports: l.cfg.Transports,
+		Network: n, Tenant: id.Tenant, Device: id.Device, Transports: l.cfg.Transports, Broker: l.cfg.Broker,
 		Certificate: l.newestCertificate,
 		Outbox:      l.out, Timing: timing, Rand: l.o.Rand, Log: l.o.Log,
 	}

@@ -39,8 +39,11 @@ type Config struct {
 	// Certificate is asked before every handshake, so that a renewed one is used at once.
 	Certificate func() (*tls.Certificate, error)
 	// Transports are the rungs of the ladder from the top: wire.TransportMQTTS and
-	// wire.TransportWSS. nil means both; empty means HTTPS only.
+	// wire.TransportWSS. nil means both, beside a Broker the first; empty means HTTPS only.
 	Transports []string
+	// Broker is mqtts://host or mqtts://host:port of an MQTT 5 broker that is not the service:
+	// see the package comment. "" means that the service's port speaks MQTT.
+	Broker string
 	// Disabled makes no connection at all.
 	Disabled bool
 	Outbox   *outbox.Outbox
@@ -99,7 +102,10 @@ func (t Timing) withDefaults() Timing {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Transports == nil {
+	switch {
+	case c.Transports == nil && c.Broker != "":
+		c.Transports = []string{wire.TransportMQTTS}
+	case c.Transports == nil:
 		c.Transports = []string{wire.TransportMQTTS, wire.TransportWSS}
 	}
 	if c.Rand == nil {
@@ -120,6 +126,9 @@ func (c Config) check() error {
 		if t != wire.TransportMQTTS && t != wire.TransportWSS {
 			return fmt.Errorf("transport %q is neither %s nor %s", t, wire.TransportMQTTS, wire.TransportWSS)
 		}
+	}
+	if c.Broker != "" && slices.Contains(c.Transports, wire.TransportWSS) {
+		return fmt.Errorf("transport %s leads to the service, not to the broker %s: leave it out", wire.TransportWSS, c.Broker)
 	}
 	if len(slices.Compact(slices.Sorted(slices.Values(c.Transports)))) != len(c.Transports) {
 		return fmt.Errorf("transports %v name one twice", c.Transports)

@@ -28,6 +28,7 @@ const maxHeader = 32 << 10
 // dialer makes every connection of the link.
 type dialer struct {
 	service *url.URL
+	broker  *url.URL // nil: the service's port speaks MQTT
 	tcp     func(ctx context.Context, network, address string) (net.Conn, error)
 	proxy   func(*url.URL) (*url.URL, error)
 	tls     *tls.Config // without ServerName and NextProtos
@@ -179,22 +180,42 @@ func connect(conn net.Conn, proxy *url.URL, address string) error {
 
 // dialTLS connects to the service and agrees on protocol by ALPN.
 func (d *dialer) dialTLS(ctx context.Context, protocol string) (*tls.Conn, error) {
-	raw, err := d.dial(ctx, "tcp", withPort(d.service, "443"))
+	return d.dialTLSTo(ctx, d.service, "443", protocol)
+}
+
+func (d *dialer) dialTLSTo(ctx context.Context, server *url.URL, port, protocol string) (*tls.Conn, error) {
+	raw, err := d.dial(ctx, "tcp", withPort(server, port))
 	if err != nil {
 		return nil, err
 	}
 	cfg := d.tls.Clone()
-	cfg.ServerName, cfg.NextProtos = d.service.Hostname(), []string{protocol}
+	cfg.ServerName, cfg.NextProtos = server.Hostname(), []string{protocol}
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", d.service.Host, err)
+		return nil, fmt.Errorf("TLS with %s: %w", server.Host, err)
 	}
 	return conn, nil
 }
 
-// dialMQTT connects to what speaks MQTT on the service's port.
+// setBroker has MQTT go to a broker beside the service.
+func (d *dialer) setBroker(address string) error {
+	if address == "" {
+		return nil
+	}
+	broker, err := url.Parse(address)
+	if err != nil || broker.Scheme != "mqtts" || broker.Hostname() == "" || broker.User != nil || broker.RawQuery != "" || broker.Path != "" {
+		return fmt.Errorf("broker address %q is not mqtts://host or mqtts://host:port", address)
+	}
+	d.broker = broker
+	return nil
+}
+
+// dialMQTT connects to what speaks MQTT on the service's port, or to the broker beside it, of which ALPN is not expected.
 func (d *dialer) dialMQTT(ctx context.Context) (net.Conn, error) {
+	if d.broker != nil {
+		return d.dialTLSTo(ctx, d.broker, "8883", wire.ALPN)
+	}
 	conn, err := d.dialTLS(ctx, wire.ALPN)
 	if err != nil {
 		return nil, err

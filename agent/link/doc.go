@@ -31,6 +31,13 @@
 //	progress  QoS 0, throttled, over MQTT only
 //	replies   to commands, over MQTT only
 //
+// # Another broker
+//
+// Config.Broker names an MQTT 5 broker that is not the service, as Mosquitto. It is believed in
+// less: it acknowledges what nobody has stored, and forgets what it retained when it is
+// killed. So directions, commands, presence, progress and replies go through it, and events and
+// reports over HTTPS, always.
+//
 // # Identity
 //
 // Config.Certificate is asked before every handshake. Renew gets another certificate with the

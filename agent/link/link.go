@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -39,7 +40,7 @@ func New(c Config) (*Link, error) {
 	c = c.withDefaults()
 	d, err := newDialer(c.Network, c.Certificate)
 	if err == nil {
-		err = c.check()
+		err = cmp.Or(c.check(), d.setBroker(c.Broker))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link: %w", err)

@@ -26,9 +26,11 @@ type runner struct {
 	mqttErr  error // why there is no MQTT
 	httpErr  error // of the last request
 
-	sendAt  time.Time // when what is pending may be sent; zero: at once
-	failing backoff   // of sending
-	careful bool      // the service refused a request: send things one by one
+	sendAt  time.Time // when what is pending may be sent over MQTT; zero: at once
+	failing backoff   // of that
+	postAt  time.Time // the same over HTTPS
+	posting backoff
+	careful bool // the service refused a request: post things one by one
 	passed  throttle
 
 	pollAt   time.Time
@@ -45,8 +47,8 @@ func (l *Link) Run(ctx context.Context, h Handler) error {
 		return nil
 	}
 	t, now := l.cfg.Timing, time.Now()
-	r := &runner{Link: l, h: h, began: now, lost: now,
-		failing: backoff{min: t.BackoffMin, max: t.FallbackPoll, rand: l.cfg.Rand}}
+	patience := backoff{min: t.BackoffMin, max: t.FallbackPoll, rand: l.cfg.Rand}
+	r := &runner{Link: l, h: h, began: now, lost: now, failing: patience, posting: patience}
 	if err := r.start(); err != nil {
 		return err
 	}
@@ -100,10 +102,10 @@ func (r *runner) deliver(topic string, payload []byte) {
 // step does what is due and says how long nothing will be.
 func (r *runner) step(ctx context.Context) time.Duration {
 	r.follow()
-	switch {
-	case r.conn != nil:
+	if r.conn != nil {
 		r.overMQTT(ctx)
-	case r.fallback:
+	}
+	if r.posts() {
 		r.overHTTPS(ctx)
 	}
 	if r.pollDue() {
@@ -121,20 +123,24 @@ func (r *runner) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.Timing.Stop)
 	defer cancel()
 	r.follow()
-	switch {
-	case r.conn != nil:
+	if r.conn != nil {
 		if r.ready {
 			r.overMQTT(ctx)
 		}
 		if err := r.conn.present(ctx, false); err != nil {
 			r.cfg.Log.Debug("link: the service was not told that this device goes", "error", err)
 		}
-	case r.fallback && r.failing.failures == 0:
-		r.sendAt = time.Now()
+	}
+	if r.posts() && r.posting.failures == 0 {
+		r.postAt = time.Now()
 		r.overHTTPS(ctx)
 	}
 	r.session.stop(ctx)
 }
+
+// posts says whether reports go over HTTPS: while there is no MQTT, and always beside a broker that is not the service, which
+// acknowledges what nobody has stored.
+func (r *runner) posts() bool { return r.fallback || r.conn != nil && r.cfg.Broker != "" }
 
 // gone says that err comes from the end of the connection, which follow will notice.
 func (r *runner) gone(err error) bool {

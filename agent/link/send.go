@@ -17,7 +17,11 @@ func (r *runner) overMQTT(ctx context.Context) {
 		return
 	}
 	r.sendAt = time.Time{}
-	for _, send := range []func(context.Context) error{r.arrive, r.sendReplies, r.sendReported, r.sendEvents, r.sendProgress} {
+	all := []func(context.Context) error{r.arrive, r.sendReplies, r.sendReported, r.sendEvents, r.sendProgress}
+	if r.cfg.Broker != "" {
+		all = []func(context.Context) error{r.arrive, r.sendReplies, r.sendProgress}
+	}
+	for _, send := range all {
 		if err := send(ctx); err != nil {
 			r.sendFailed(err)
 			return
@@ -134,21 +138,21 @@ const batchBytes = wire.MaxPayload - wire.MaxReported - 4<<10
 // goes together.
 func (r *runner) overHTTPS(ctx context.Context) {
 	for r.somethingToPost() {
-		if r.sendAt.IsZero() {
-			r.sendAt = time.Now().Add(within(r.cfg.Timing.Start, r.cfg.Rand))
+		if r.postAt.IsZero() {
+			r.postAt = time.Now().Add(within(r.cfg.Timing.Start, r.cfg.Rand))
 		}
-		if !due(r.sendAt) {
+		if !due(r.postAt) {
 			return
 		}
 		if err := r.post(ctx); ctx.Err() != nil {
 			return
 		} else if err != nil {
-			r.sendAt = time.Now().Add(max(r.failing.next(), r.patience(err)))
+			r.postAt = time.Now().Add(max(r.posting.next(), r.patience(err)))
 			return
 		}
-		r.failing.reset()
+		r.posting.reset()
 	}
-	r.sendAt, r.careful = time.Time{}, false
+	r.postAt, r.careful = time.Time{}, false
 }
 
 func (r *runner) somethingToPost() bool {

@@ -19,7 +19,7 @@ func (r *runner) follow() {
 		r.pending.again()
 	}
 	if conn != r.conn {
-		r.conn, r.ready, r.sendAt, r.fallback = conn, false, time.Time{}, false
+		r.conn, r.ready, r.sendAt, r.postAt, r.fallback = conn, false, time.Time{}, time.Time{}, false
 		if conn == nil {
 			r.tell("")
 			r.lost = time.Now()
@@ -57,7 +57,7 @@ func (r *runner) plan() {
 // idle is the time until something is due.
 func (r *runner) idle() time.Duration {
 	next := time.Now().Add(time.Hour)
-	times := []time.Time{r.sendAt, r.pollAt}
+	times := []time.Time{r.sendAt, r.postAt, r.pollAt}
 	if r.conn != nil {
 		times = append(times, r.climbAt)
 	} else if !r.fallback {
