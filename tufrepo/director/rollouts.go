@@ -304,3 +304,6 @@ func rolloutDevice(tx *store.Tx, id string, plan rollout.Spec, r store.RolloutRo
 	out.Update = u
 	return out, nil
 }
+
+// NewRolloutID makes an ID.
+func NewRolloutID() string { return uuid.NewString() }

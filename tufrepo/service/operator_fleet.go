@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,7 +20,7 @@ import (
 func (s *Service) fleetRoutes() []operatorRoute {
 	return []operatorRoute{
 		{pattern: "GET /api/v1/devices", permission: access.DeviceRead, asks: true, handle: s.getDevices,
-			about: "list devices by id", query: []string{"tenant", "after", "limit", "revoked"}, out: api.Devices{}},
+			about: "list devices by id", query: []string{"tenant", "after", "limit", "revoked", "group", "product", "version", "state", "text"}, out: api.Devices{}},
 		{pattern: "GET /api/v1/devices/{id}", permission: access.DeviceRead, asks: true, handle: s.getDevice,
 			about: "one device, and what it said last", out: api.Device{}},
 		{pattern: "POST /api/v1/devices/{id}/revoke", permission: access.DeviceRevoke, action: audit.DeviceRevoke, asks: true, handle: s.postRevoke,
@@ -51,15 +50,17 @@ func (s *Service) getDevices(w http.ResponseWriter, r *http.Request, c *call) er
 	if all {
 		tenants = []string{""}
 	}
-	query := store.DeviceQuery{After: q.Get("after"), Limit: limit(r), Revoked: q.Get("revoked") != ""}
+	query := store.DeviceQuery{After: q.Get("after"), Limit: limit(r), Revoked: q.Get("revoked") != "",
+		Group: q.Get("group"), Product: q.Get("product"), Version: q.Get("version"), State: q.Get("state"), Text: q.Get("text")}
 	out := api.Devices{Devices: []api.Device{}}
 	err = s.store.View(r.Context(), func(tx *store.Tx) error {
 		page, err := devicesOf(tx, query, tenants)
+		if err != nil {
+			return err
+		}
+		versions, err := tx.DirectionVersions(idsOf(page))
 		for _, d := range page {
-			one, err := deviceOut(tx, d)
-			if err != nil {
-				return err
-			}
+			one := deviceOut(d, versions[d.ID])
 			one.Reported = nil // in a list it is too much
 			out.Devices = append(out.Devices, one)
 		}
@@ -114,7 +115,8 @@ func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		out, err = deviceOut(tx, d)
+		versions, err := tx.DirectionVersions([]string{d.ID})
+		out = deviceOut(d, versions[d.ID])
 		return err
 	})
 	if err != nil {
@@ -123,19 +125,24 @@ func (s *Service) showDevice(w http.ResponseWriter, r *http.Request) error {
 	return ok(w, out)
 }
 
-func deviceOut(tx *store.Tx, d store.Device) (api.Device, error) {
-	dir, err := tx.Direction(d.ID)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return api.Device{}, err
+func idsOf(devices []store.Device) []string {
+	out := make([]string, len(devices))
+	for i, d := range devices {
+		out[i] = d.ID
 	}
+	return out
+}
+
+// deviceOut is a device whose newest direction has this version.
+func deviceOut(d store.Device, direction int64) api.Device {
 	out := api.Device{ID: d.ID, Tenant: d.Tenant, Product: d.Product, Hardware: d.Hardware, Serial: d.Serial, MAC: d.MAC,
-		Agent: d.Agent, Version: d.Version, Counter: d.Counter, State: d.State, Online: d.Online, Direction: dir.Version,
+		Agent: d.Agent, Version: d.Version, Counter: d.Counter, State: d.State, Online: d.Online, Direction: direction,
 		Accepted: d.Accepted, Seen: maybe(d.Seen), Enrolled: d.Enrolled, Expires: d.Expires, Revoked: maybe(d.Revoked),
-		ReportedAt: maybe(d.ReportedAt)}
+		ReportedAt: maybe(d.ReportedAt), Group: d.Group, Zone: d.Zone, Attributes: d.Attributes, CloudOff: d.CloudOff}
 	if len(d.Reported) > 0 {
 		out.Reported = json.RawMessage(d.Reported)
 	}
-	return out, nil
+	return out
 }
 
 func maybe(t time.Time) *time.Time {

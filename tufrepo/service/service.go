@@ -174,6 +174,7 @@ func (s *Service) Run(ctx context.Context) error {
 		"operator port": func() error { return web.operate(s.operator) },
 		"renewing":      func() error { return s.Repo.RenewLoop(run) },
 		"directions":    func() error { return s.director.ReissueLoop(run, reissueEvery) },
+		"rollouts":      func() error { return s.director.RolloutLoop(run) },
 		"keeping":       func() error { return s.keep(run) },
 		"audit log":     func() error { return s.auditLoop(run) },
 		"end":           func() error { <-run.Done(); s.drain(web); return nil },

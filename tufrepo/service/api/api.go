@@ -104,6 +104,11 @@ type Device struct {
 	Revoked    *time.Time      `json:"revoked,omitempty"` //
 	ReportedAt *time.Time      `json:"reported_at,omitempty"`
 	Reported   json.RawMessage `json:"reported,omitempty"` // wire.Reported
+
+	Group      string            `json:"group,omitempty"`      // path in the tenant's tree
+	Zone       string            `json:"zone,omitempty"`       // IANA time zone
+	Attributes map[string]string `json:"attributes,omitempty"` // what people note
+	CloudOff   bool              `json:"cloud_off,omitempty"`  // its cloud connection is switched off
 }
 
 // Devices is a list; Next, if not empty, is the value of ?after for the rest.
