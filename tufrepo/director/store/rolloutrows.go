@@ -1,5 +1,10 @@
 package store
 
+import (
+	"slices"
+	"strings"
+)
+
 // RolloutRow is a device's part in a rollout: the members of rollout.Row, as they are kept.
 type RolloutRow struct {
 	Device                        string
@@ -32,6 +37,8 @@ func (t *Tx) SetRolloutRows(rollout string, rows []RolloutRow) error {
 				part = append(part, r)
 			}
 		}
+		// In the order of the table, which is much faster.
+		slices.SortFunc(part, func(a, b RolloutRow) int { return strings.Compare(a.Device, b.Device) })
 		if err := t.setRolloutRows(rollout, part); err != nil {
 			return err
 		}

@@ -104,9 +104,16 @@ func dsn(path string, o Options, readonly bool) string {
 	}
 	if readonly {
 		q.Add("_pragma", "query_only(1)")
-	} else if o.MaxBytes > 0 {
+		return fileURL(path, q)
+	}
+	q.Add("_pragma", "cache_size(-32768)") // KiB: a turn of a large rollout fits
+	if o.MaxBytes > 0 {
 		q.Add("_pragma", "max_page_count("+strconv.FormatInt((o.MaxBytes+pageSize-1)/pageSize, 10)+")")
 	}
+	return fileURL(path, q)
+}
+
+func fileURL(path string, q url.Values) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }
 
