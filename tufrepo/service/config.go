@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/director/remote"
 )
 
 // Config says what to serve and where.
@@ -21,11 +22,17 @@ type Config struct {
 	// KeyFile holds the key under which the service's keys are encrypted on the disk; empty for
 	// the one beside the repository. See OpenKeyFile.
 	KeyFile string
-	// NoBroker serves HTTPS only; devices poll.
+	// Database is the postgres:// URL of a PostgreSQL database; empty for a file in the state
+	// folder.
+	Database string
+	// NoBroker has no embedded broker: HTTPS only, and devices poll.
 	NoBroker bool
-	Clock    func() time.Time
-	Log      *slog.Logger
-	Limits   Limits
+	// MQTT is a broker beside the service, in the place of the embedded one; nil for none.
+	// Backend, Log and, if it is empty, Client are filled in.
+	MQTT   *remote.Config
+	Clock  func() time.Time
+	Log    *slog.Logger
+	Limits Limits
 }
 
 // Limits protect a service. Zero means the default in brackets.

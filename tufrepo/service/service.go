@@ -1,7 +1,9 @@
 package service
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -17,6 +19,7 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/broker"
 	"github.com/fairlead/fairlead/tufrepo/director/pki"
+	"github.com/fairlead/fairlead/tufrepo/director/remote"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
 )
 
@@ -28,6 +31,7 @@ type Service struct {
 	store    *store.Store
 	director *director.Director
 	broker   *broker.Broker // nil without one
+	remote   *remote.Client // nil without a broker beside the service
 	ca       *pki.Authority
 	metrics  *metrics
 	enrolls  *addressLimits
@@ -68,7 +72,7 @@ func (s *Service) openState(ctx context.Context) (err error) {
 	if err := durable.SweepTemps(s.dir); err != nil {
 		return err
 	}
-	s.store, err = store.Open(ctx, filepath.Join(s.dir, "fairlead.db"), store.Options{MaxBytes: s.Limits.Database})
+	s.store, err = store.Open(ctx, cmp.Or(s.Database, filepath.Join(s.dir, "fairlead.db")), store.Options{MaxBytes: s.Limits.Database})
 	if err != nil {
 		return err
 	}
@@ -103,7 +107,7 @@ func (s *Service) openTLS(context.Context) error {
 		NextProtos:   []string{"http/1.1"},
 		Time:         s.Clock,
 	}
-	if !s.NoBroker {
+	if !s.NoBroker && s.MQTT == nil {
 		s.tls.NextProtos = []string{alpnMQTT, "http/1.1"}
 	}
 	return nil
@@ -132,6 +136,13 @@ func (s *Service) openPorts(ctx context.Context) (err error) {
 }
 
 func (s *Service) openBroker(context.Context) (err error) {
+	if s.MQTT != nil {
+		c := *s.MQTT
+		c.Backend, c.Log, c.Client = s.director, s.Log, cmp.Or(c.Client, "fairlead-"+rand.Text())
+		s.remote = remote.New(c)
+		s.director.OnDirection(s.remote.Push)
+		return nil
+	}
 	if s.NoBroker {
 		return nil
 	}
@@ -177,6 +188,7 @@ func (s *Service) Run(ctx context.Context) error {
 		"rollouts":      func() error { return s.director.RolloutLoop(run) },
 		"keeping":       func() error { return s.keep(run) },
 		"audit log":     func() error { return s.auditLoop(run) },
+		"broker":        func() error { return s.speak(run) },
 		"end":           func() error { <-run.Done(); s.drain(web); return nil },
 	} {
 		g.Go(func() error {
@@ -186,10 +198,18 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	s.Log.Info("serving", "devices", s.Addr().String(), "operators", s.OperatorAddr().String(), "broker", !s.NoBroker)
+	s.Log.Info("serving", "devices", s.Addr().String(), "operators", s.OperatorAddr().String(), "broker", s.broker != nil || s.remote != nil)
 	err := g.Wait()
 	s.endAudit()
 	return errors.Join(err, s.Close())
+}
+
+// speak keeps up the connection to the broker beside the service, if there is one.
+func (s *Service) speak(ctx context.Context) error {
+	if s.remote == nil {
+		return nil
+	}
+	return s.remote.Run(ctx)
 }
 
 // drain lets what runs come to its end.

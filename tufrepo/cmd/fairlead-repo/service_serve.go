@@ -1,14 +1,19 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/director/remote"
 	"github.com/fairlead/fairlead/tufrepo/service"
 )
 
@@ -19,6 +24,9 @@ func serveCommand() *cli.Command {
   fairlead-repo serve --repo /srv/fairlead --name updates.example.net
   fairlead-repo serve --repo /srv/fairlead --listen :443 --tls-cert c.pem --tls-key k.pem
   fairlead-repo serve --repo /srv/fairlead --no-broker
+  fairlead-repo serve --repo /srv/fairlead --database postgres://fairlead@db.example.net/fairlead
+  fairlead-repo serve --repo /srv/fairlead --mqtt mqtts://mqtt.example.net --mqtt-ca ca.pem \
+      --mqtt-cert director.pem --mqtt-key director.key
 
 The device port speaks MQTT 5 (by ALPN, and over WebSocket at /mqtt) and HTTPS. Without
 --tls-cert the service has its own authority; devices are given its certificate. Files of
@@ -29,7 +37,14 @@ token is made at the first start. An interrupt lets what runs come to its end.`,
 		&cli.StringFlag{Name: "listen", Usage: "device port, as `HOST:PORT`", Value: ":8443"},
 		&cli.StringFlag{Name: "operator", Usage: "operator port, as `HOST:PORT`", Value: "127.0.0.1:9443"},
 		keyFileFlag(),
+		&cli.StringFlag{Name: "database", Usage: "`URL` of a PostgreSQL database", DefaultText: "SQLite, in the repository's state folder", EnvVars: []string{"FAIRLEAD_DATABASE"}},
 		&cli.BoolFlag{Name: "no-broker", Usage: "HTTPS only; devices poll"},
+		&cli.StringFlag{Name: "mqtt", Usage: "`URL` of an MQTT 5 broker that takes the embedded one's place, mqtts://HOST[:PORT]"},
+		&cli.StringFlag{Name: "mqtt-ca", Usage: "PEM `FILE` with the authorities of its certificate", DefaultText: "those of the system"},
+		&cli.StringFlag{Name: "mqtt-cert", Usage: "PEM `FILE` of the certificate to show it"},
+		&cli.StringFlag{Name: "mqtt-key", Usage: "PEM `FILE` of its key"},
+		&cli.StringFlag{Name: "mqtt-user", Usage: "`NAME` to give it"},
+		&cli.StringFlag{Name: "mqtt-password-file", Usage: "`FILE` with the password to give it"},
 		&cli.StringSliceFlag{Name: "name", Usage: "`HOST` in the server certificate; may be repeated"},
 		&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` of another server certificate"},
 		&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` of its key"},
@@ -58,7 +73,11 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := service.New(c.Context, service.Config{Repo: repo, Listen: c.String("listen"), Operator: c.String("operator"),
+	beside, err := brokerBeside(c)
+	if err != nil {
+		return err
+	}
+	s, err := service.New(c.Context, service.Config{Repo: repo, Database: c.String("database"), MQTT: beside, Listen: c.String("listen"), Operator: c.String("operator"),
 		Names: c.StringSlice("name"), TLSCert: c.String("tls-cert"), TLSKey: c.String("tls-key"), NoBroker: c.Bool("no-broker"),
 		KeyFile: c.String("key-file"), Clock: time.Now, Log: log})
 	if err != nil {
@@ -70,10 +89,61 @@ func serve(c *cli.Context) error {
 	return s.Run(c.Context)
 }
 
+// brokerBeside reads the flags of a broker that is not the embedded one; nil without.
+func brokerBeside(c *cli.Context) (*remote.Config, error) {
+	if c.String("mqtt") == "" {
+		for _, flag := range []string{"mqtt-ca", "mqtt-cert", "mqtt-key", "mqtt-user", "mqtt-password-file"} {
+			if c.IsSet(flag) {
+				return nil, serviceUsage("--%s is of no use without --mqtt", flag)
+			}
+		}
+		return nil, nil
+	}
+	broker, err := remote.Parse(c.String("mqtt"))
+	if err != nil {
+		return nil, serviceUsage("--mqtt: %v", err)
+	}
+	out := &remote.Config{Broker: broker, User: c.String("mqtt-user"), TLS: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if out.TLS.RootCAs, err = authorities(c.String("mqtt-ca")); err != nil {
+		return nil, err
+	}
+	if c.String("mqtt-cert") != "" || c.String("mqtt-key") != "" {
+		pair, err := tls.LoadX509KeyPair(c.String("mqtt-cert"), c.String("mqtt-key"))
+		if err != nil {
+			return nil, fmt.Errorf("loading the certificate for the broker (--mqtt-cert and --mqtt-key belong together): %w", err)
+		}
+		out.TLS.Certificates = []tls.Certificate{pair}
+	}
+	if file := c.String("mqtt-password-file"); file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the broker's password: %w", err)
+		}
+		out.Password = strings.TrimRight(string(b), "\r\n")
+	}
+	return out, nil
+}
+
+// authorities reads PEM certificates; nil, which means those of the system, without a file.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the broker's authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
 func showServed(c *cli.Context, s *service.Service) error {
 	dir := service.StateDir(c.String("repo"))
 	out := served{Devices: s.Addr().String(), Operators: "http://" + s.OperatorAddr().String(),
-		Token: filepath.Join(dir, service.TokenFile), Broker: !c.Bool("no-broker")}
+		Token: filepath.Join(dir, service.TokenFile), Broker: !c.Bool("no-broker") && c.String("mqtt") == ""}
 	if s.ServerCA() != nil {
 		out.CA = filepath.Join(dir, "ca", "server-ca.crt")
 	}
