@@ -171,7 +171,11 @@ func (r *runner) post(ctx context.Context) error {
 	}
 	reports := wire.Reports{Events: events}
 	if reported != nil {
-		stamped := r.stamped(*reported, wire.TransportHTTPS)
+		transport := wire.TransportHTTPS
+		if r.conn != nil {
+			transport = r.conn.transport
+		}
+		stamped := r.stamped(*reported, transport)
 		reports.Reported = &stamped
 	}
 	stored, err := r.api.reports(ctx, reports)

@@ -36,7 +36,8 @@ pattern read fw/v1/+/%u/cmd
 // Broker is a running Mosquitto, with TLS and client certificates.
 type Broker struct {
 	URL *url.URL
-	CA  *x509.CertPool
+	CA  *x509.CertPool // of the broker's certificate
+	PEM []byte         // the same
 
 	t      testing.TB
 	dir    string
@@ -47,8 +48,9 @@ type Broker struct {
 	log    bytes.Buffer
 }
 
-// Start starts a broker on a free port of 127.0.0.1. It ends with the test.
-func Start(t testing.TB) *Broker {
+// Start starts a broker on a free port of 127.0.0.1, which also takes client certificates of the authorities in PEM files.
+// It ends with the test.
+func Start(t testing.TB, clients ...string) *Broker {
 	t.Helper()
 	path := find(t)
 	b := &Broker{t: t, dir: t.TempDir()}
@@ -56,6 +58,15 @@ func Start(t testing.TB) *Broker {
 		t.Fatal(err)
 	}
 	b.authority()
+	all := string(b.PEM)
+	for _, file := range clients {
+		more, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += string(more)
+	}
+	b.file("ca.crt", all)
 	b.write("server.crt", "server.key", "server", x509.ExtKeyUsageServerAuth)
 	b.file("acl", Access)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -178,7 +189,7 @@ func (b *Broker) authority() {
 	}
 	b.key, b.CA, b.serial = key, x509.NewCertPool(), 1
 	b.CA.AddCert(b.ca)
-	b.file("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})))
+	b.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
 }
 
 func (b *Broker) certificate(name string, usage x509.ExtKeyUsage) (cert, key []byte) {
