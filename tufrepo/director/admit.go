@@ -2,6 +2,7 @@ package director
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"time"
@@ -35,6 +36,15 @@ func (d *Director) Admit(ctx context.Context, c *x509.Certificate) (Identity, er
 		}
 		return stands(dev)
 	})
+}
+
+// KeyHash is how a device's key is named in the database and in quarantine.
+func KeyHash(pub crypto.PublicKey) ([]byte, error) {
+	spki, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, err
+	}
+	return keyHash(spki), nil
 }
 
 // stands says whether a device that has proved who it is may come in.

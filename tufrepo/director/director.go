@@ -76,6 +76,9 @@ func New(ctx context.Context, c Config) (*Director, error) {
 	if err := durable.MkdirAll(c.Keys, 0o700); err != nil {
 		return nil, fmt.Errorf("starting the director: %w", err)
 	}
+	if c.Seal == nil || c.SeenFile == "" {
+		return nil, errors.New("starting the director: it needs a Sealer and a file for the generation")
+	}
 	d := &Director{Config: c, signers: map[string]signer{}, again: make(chan struct{}, 1),
 		minds: map[string]*mind{}, stirred: make(chan struct{}, 1)}
 	for _, step := range []func(context.Context) error{d.sealAll, d.openCodes, d.openGuard} {

@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -50,7 +49,7 @@ func (d *Director) enroll(ctx context.Context, r wire.EnrollRequest, caller Call
 	if err != nil {
 		return out, refuse(wire.CodeBadRequest, "%v", err)
 	}
-	spki, err := x509.MarshalPKIXPublicKey(pub)
+	key, err := KeyHash(pub)
 	if err != nil {
 		return out, refuse(wire.CodeBadRequest, "%v", err)
 	}
@@ -62,7 +61,7 @@ func (d *Director) enroll(ctx context.Context, r wire.EnrollRequest, caller Call
 	}
 	var e *enrolment
 	err = d.Store.Update(ctx, func(tx *store.Tx) error {
-		e = &enrolment{d: d, tx: tx, request: r, caller: caller, key: keyHash(spki), code: code}
+		e = &enrolment{d: d, tx: tx, request: r, caller: caller, key: key, code: code}
 		if err := e.run(); err != nil {
 			return err
 		}
