@@ -25,6 +25,8 @@ type Config struct {
 	// Database is the postgres:// URL of a PostgreSQL database; empty for a file in the state
 	// folder.
 	Database string
+	// Node tells this service from others that share Database; empty for one that does not.
+	Node string
 	// NoBroker has no embedded broker: HTTPS only, and devices poll.
 	NoBroker bool
 	// MQTT is a broker beside the service, in the place of the embedded one; nil for none.
@@ -43,6 +45,7 @@ type Limits struct {
 	Handshake   time.Duration // that a connection may take until its first request or CONNECT [10 s]
 	Database    int64         // bytes [8 GiB]
 	Drain       time.Duration // over which connections are ended at the end [5 s]
+	Recheck     time.Duration // between looks whether another director has withdrawn somebody who is connected here [20 s]
 }
 
 func (l Limits) withDefaults() Limits {
@@ -60,6 +63,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Database == 0 {
 		l.Database = 8 << 30
+	}
+	if l.Recheck == 0 {
+		l.Recheck = 20 * time.Second
 	}
 	if l.Drain == 0 {
 		l.Drain = 5 * time.Second

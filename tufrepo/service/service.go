@@ -72,12 +72,24 @@ func (s *Service) openState(ctx context.Context) (err error) {
 	if err := durable.SweepTemps(s.dir); err != nil {
 		return err
 	}
-	s.store, err = store.Open(ctx, cmp.Or(s.Database, filepath.Join(s.dir, "fairlead.db")), store.Options{MaxBytes: s.Limits.Database})
+	s.store, err = store.Open(ctx, cmp.Or(s.Database, filepath.Join(s.dir, "fairlead.db")), store.Options{MaxBytes: s.Limits.Database, Node: s.presence()})
 	if err != nil {
 		return err
 	}
 	s.refusals = newRefusals(s.store, s.Clock, s.Log)
+	if s.MQTT != nil && s.Database != "" {
+		return nil // another director may know better who is there
+	}
 	return s.store.Update(ctx, func(tx *store.Tx) error { return tx.AllOffline() })
+}
+
+// presence names the node under which the database keeps who is connected: each service has its own connections, but for
+// those at a broker beside them, of which any service may hear.
+func (s *Service) presence() string {
+	if s.MQTT != nil {
+		return "mqtt"
+	}
+	return s.Node
 }
 
 func (s *Service) openDirector(ctx context.Context) (err error) {
@@ -90,7 +102,7 @@ func (s *Service) openDirector(ctx context.Context) (err error) {
 	}
 	s.director, err = director.New(ctx, director.Config{Store: s.store, CA: s.ca, Releases: releases{s.Repo},
 		Seal: key, SeenFile: GenerationFile(s.Repo.Dir()),
-		Keys: filepath.Join(s.dir, "keys"), Clock: s.Clock, Log: s.Log})
+		Node: s.Node, Keys: filepath.Join(s.dir, "keys"), Clock: s.Clock, Log: s.Log})
 	return err
 }
 

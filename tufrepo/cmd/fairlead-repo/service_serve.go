@@ -38,6 +38,7 @@ token is made at the first start. An interrupt lets what runs come to its end.`,
 		&cli.StringFlag{Name: "operator", Usage: "operator port, as `HOST:PORT`", Value: "127.0.0.1:9443"},
 		keyFileFlag(),
 		&cli.StringFlag{Name: "database", Usage: "`URL` of a PostgreSQL database", DefaultText: "SQLite, in the repository's state folder", EnvVars: []string{"FAIRLEAD_DATABASE"}},
+		&cli.StringFlag{Name: "node", Usage: "`NAME` of this service among those that share the database", DefaultText: "the host's name"},
 		&cli.BoolFlag{Name: "no-broker", Usage: "HTTPS only; devices poll"},
 		&cli.StringFlag{Name: "mqtt", Usage: "`URL` of an MQTT 5 broker that takes the embedded one's place, mqtts://HOST[:PORT]"},
 		&cli.StringFlag{Name: "mqtt-ca", Usage: "PEM `FILE` with the authorities of its certificate", DefaultText: "those of the system"},
@@ -77,7 +78,13 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := service.New(c.Context, service.Config{Repo: repo, Database: c.String("database"), MQTT: beside, Listen: c.String("listen"), Operator: c.String("operator"),
+	node := c.String("node")
+	if node == "" && c.String("database") != "" {
+		if node, err = os.Hostname(); err != nil {
+			return fmt.Errorf("finding a name for this service (--node gives one): %w", err)
+		}
+	}
+	s, err := service.New(c.Context, service.Config{Repo: repo, Database: c.String("database"), Node: node, MQTT: beside, Listen: c.String("listen"), Operator: c.String("operator"),
 		Names: c.StringSlice("name"), TLSCert: c.String("tls-cert"), TLSKey: c.String("tls-key"), NoBroker: c.Bool("no-broker"),
 		KeyFile: c.String("key-file"), Clock: time.Now, Log: log})
 	if err != nil {
