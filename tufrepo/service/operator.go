@@ -22,6 +22,7 @@ func (s *Service) operatorRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.getHealth)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /api/v1/openapi.json", s.guarded("GET /api/v1/openapi.json", s.getDescription))
 	for _, row := range s.operatorTable() {
 		mux.HandleFunc(row.pattern, s.guarded(row.pattern, s.operate(row)))
 	}

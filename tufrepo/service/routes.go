@@ -84,7 +84,7 @@ func (c *call) where(want string) (all bool, tenants []string, err error) {
 	}
 	all, tenants = access.Where(c.principal, c.permission, c.now)
 	if !all && len(tenants) == 0 {
-		return false, nil, c.may(c.permission, tenantOf(c.principal.Scope))
+		return false, nil, c.in(tenantOf(c.principal.Scope))
 	}
 	c.entered = true
 	return all, tenants, nil
