@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
 	"encoding/pem"
@@ -35,6 +36,8 @@ import (
 //	exits CODE command...           the command must end with this exit code
 //	director-root PUB DIR           a bundle with a director root that names the key
 //	enroll VAR SERIAL CLAIM-FILE    enrols a device and puts its id into $VAR
+//	report ID STATE [REASON]        that device says of its direction's update that it is in STATE
+//	watched TEXT                    waits until rollout show has TEXT
 //	await FILE                      waits until the file is there
 //	id-of FILE VAR                  puts the id of the token in the file into $VAR
 //	token-env FILE                  puts the token of the file into $FAIRLEAD_TOKEN
@@ -48,6 +51,7 @@ func TestServiceScripts(t *testing.T) {
 			e.Setenv("REPO", repo)
 			e.Setenv("FAIRLEAD_REPO", repo)
 			e.Values[testerKey{}] = e.T()
+			e.Values[identitiesKey{}] = map[string]tls.Certificate{}
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second
 			if err := copyRepo(repo, template); err != nil {
 				return err
@@ -58,7 +62,7 @@ func TestServiceScripts(t *testing.T) {
 			return serveInProcess(e, repo)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "director-root": directorRoot, "enroll": enroll, "await": await,
+			"exits": exits, "director-root": directorRoot, "enroll": enroll, "report": report, "watched": watched, "await": await,
 			"id-of": idOf, "token-env": tokenEnv, "sql": runSQL,
 		},
 	})
@@ -159,9 +163,11 @@ func enroll(ts *testscript.TestScript, neg bool, args []string) {
 	resp, err := link.Enroll(context.Background(), link.Network{Service: ts.Getenv("DEVICES"), Roots: roots, Proxy: "none"}, key,
 		wire.EnrollRequest{Claim: claim[:len(claim)-1], Product: repotest.Product, Hardware: repotest.Hardware, Serial: args[1]})
 	ts.Check(err)
-	if block, _ := pem.Decode([]byte(resp.Certificate)); block == nil {
+	block, _ := pem.Decode([]byte(resp.Certificate))
+	if block == nil {
 		ts.Fatalf("no certificate")
 	}
+	identities(ts)[resp.Device] = tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: key}
 	ts.Setenv(args[0], resp.Device)
 }
 

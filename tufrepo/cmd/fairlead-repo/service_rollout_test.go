@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/direction"
+	"github.com/fairlead/fairlead/tufrepo/director/rollout"
+	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
+	"github.com/fairlead/fairlead/tufrepo/service"
+)
+
+// identitiesKey is where a script keeps the certificates of its devices.
+type identitiesKey struct{}
+
+func identities(ts *testscript.TestScript) map[string]tls.Certificate {
+	return ts.Value(identitiesKey{}).(map[string]tls.Certificate)
+}
+
+// report fetches a device's direction, and says of its update how it stands.
+func report(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: report ID STATE [REASON]")
+	}
+	roots := x509.NewCertPool()
+	ca, err := os.ReadFile(filepath.Join(service.StateDir(ts.Getenv("REPO")), "ca", "server-ca.crt"))
+	ts.Check(err)
+	roots.AppendCertsFromPEM(ca)
+	cert, ok := identities(ts)[args[0]]
+	if !ok {
+		ts.Fatalf("device %s has not enrolled", args[0])
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	resp, err := client.Get(ts.Getenv("DEVICES") + wire.PathDirection)
+	ts.Check(err)
+	raw, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	ts.Check(err)
+	d, err := direction.Unverified(raw)
+	ts.Check(err)
+	if d.Update == "" {
+		ts.Fatalf("device %s is directed to nothing: %s", args[0], raw)
+	}
+	e := wire.Event{Schema: 1, Epoch: "script", Seq: time.Now().UnixNano(), Time: time.Now().UTC(), Update: d.Update, State: wire.State(args[1]),
+		Product: repotest.Product, From: "1.0.0", To: "1.1.0", Detail: "as the script says"}
+	if len(args) == 3 {
+		e.Reason = args[2]
+	}
+	body, err := wire.Encode(wire.Reports{Events: []wire.Event{e}})
+	ts.Check(err)
+	resp, err = client.Post(ts.Getenv("DEVICES")+wire.PathReports, "application/json", bytes.NewReader(body))
+	ts.Check(err)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		ts.Fatalf("report: %s", resp.Status)
+	}
+}
+
+// watched waits until fairlead-repo rollout show of the newest rollout has a text.
+func watched(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: watched TEXT")
+	}
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var out, errs bytes.Buffer
+		line := []string{"fairlead-repo", "rollout", "show", "3f1c", "--repo", ts.Getenv("REPO"), "--tenant", "acme"}
+		if code := run(context.Background(), line, &out, &errs); code != 0 {
+			ts.Fatalf("%s", errs.String())
+		}
+		if strings.Contains(out.String(), args[0]) {
+			return
+		}
+	}
+	ts.Fatalf("rollout show never says %s", args[0])
+}
+
+// The example is a plan that can be used as it stands.
+func TestExamplePlan(t *testing.T) {
+	if _, err := rollout.Parse([]byte(examplePlan())); err != nil {
+		t.Error(err)
+	}
+}
