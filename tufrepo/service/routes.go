@@ -161,9 +161,16 @@ func (s *Service) settle(ctx context.Context, row operatorRoute, c *call) error 
 
 // refuseCall answers with the reason, and tells of it where it is told.
 func (s *Service) refuseCall(w http.ResponseWriter, r *http.Request, row operatorRoute, c *call, err error) {
-	err = accessError(err)
+	if err = accessError(err); !c.entered && isNotFound(err) {
+		err = store.ErrNotFound // in the same words, whatever was not found
+	}
 	s.tellRefusal(r, row, c, err)
 	s.failWith(w, r, err)
+}
+
+func isNotFound(err error) bool {
+	var refused *director.Error
+	return errors.Is(err, store.ErrNotFound) || errors.As(err, &refused) && refused.Code == wire.CodeNotFound
 }
 
 // accessError gives the errors of package access their answers.
@@ -171,7 +178,7 @@ func accessError(err error) error {
 	code := ""
 	switch {
 	case errors.Is(err, access.ErrNotFound):
-		return fmt.Errorf("%w: %w", store.ErrNotFound, access.ErrNotFound)
+		return store.ErrNotFound
 	case errors.Is(err, access.ErrForbidden):
 		code = api.CodeForbidden
 	case errors.Is(err, access.ErrExpired):
