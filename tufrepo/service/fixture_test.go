@@ -161,6 +161,7 @@ type unit struct {
 	key  crypto.Signer
 	resp wire.EnrollResponse
 	cert *tls.Certificate // nil: has none
+	pass string           // access key, of a custom device
 }
 
 func (s *site) stranger() *unit {

@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// recheckEvery is how often a director looks whether another one has withdrawn somebody.
-	recheckEvery = 20 * time.Second
 	// recheckAll is how many looks later everybody is looked at, whatever was withdrawn.
 	recheckAll      = 30
 	generationEvery = time.Minute
@@ -73,7 +71,7 @@ func (s *Service) keep(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.director.GuardLoop(ctx, generationEvery) })
 	g.Go(func() error { return s.director.RetentionLoop(ctx, retainEvery) })
-	g.Go(func() error { return s.recheckLoop(ctx, recheckEvery) })
+	g.Go(func() error { return s.recheckLoop(ctx, s.Limits.Recheck) })
 	return g.Wait()
 }
 

@@ -42,7 +42,7 @@ func (u *unit) mqtt(scheme string) *mqttClient {
 	ctx, cancel := context.WithCancel(context.Background())
 	cm, err := autopaho.NewConnection(ctx, autopaho.ClientConfig{
 		ServerUrls: []*url.URL{{Scheme: scheme, Host: u.s.Addr().String(), Path: path}}, TlsCfg: tlsConfig, KeepAlive: 30,
-		SessionExpiryInterval: 60, ReconnectBackoff: autopaho.NewConstantBackoff(20 * time.Millisecond), ConnectTimeout: 10 * time.Second,
+		ConnectUsername: u.user(), ConnectPassword: []byte(u.pass), SessionExpiryInterval: 60, ReconnectBackoff: autopaho.NewConstantBackoff(20 * time.Millisecond), ConnectTimeout: 10 * time.Second,
 		WebSocketCfg: &autopaho.WebSocketConfig{Dialer: func(_ *url.URL, t *tls.Config) *websocket.Dialer {
 			return &websocket.Dialer{TLSClientConfig: t, Subprotocols: []string{wire.Subprotocol}}
 		}},
