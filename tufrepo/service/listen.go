@@ -131,6 +131,7 @@ func (s *Service) serveBroker(conn net.Conn, remote string, proof broker.Proof) 
 			if first && director.Withdrawn(err) && !director.IsOffline(err) {
 				s.enrolls.failed(remote)
 				s.metrics.refused.WithLabelValues("identity").Inc()
+				s.tellDevice(ctx, remote, audit.DeviceRefuse, id, err)
 			}
 			first = false
 			return id, err
