@@ -29,10 +29,22 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/director/directortest"
 	"github.com/fairlead/fairlead/tufrepo/director/pki"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
+	"github.com/fairlead/fairlead/tufrepo/director/store/storetest"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// postgres runs for tests that ask for it.
+var postgres storetest.Server
+
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	code := t.M.Run()
+	postgres.Stop()
+	return code
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(tests{m}) }
 
 var ctx = context.Background()
 
