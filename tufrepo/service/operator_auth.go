@@ -187,56 +187,81 @@ func object(kind, name string) string {
 	return kind + "/" + name
 }
 
-// openAccess sees to it that who stands at this machine can get in: at the first start, and
-// when no admin of the service is left, the token in operator.token becomes one.
+// openAccess sees to it that who stands at this machine can get in. Where operator.token is
+// missing, or has what is no token, a new admin of the service takes the place of the one that
+// was there. A token that is not known counts where nobody else is an admin: the database is
+// new. One that was withdrawn stays withdrawn.
 func (s *Service) openAccess(ctx context.Context) error {
-	now := s.Clock()
 	path := filepath.Join(s.dir, TokenFile)
-	there, err := s.hasAdmin(ctx, now)
-	if err != nil || there {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	token, err := tokenIn(path)
-	if err != nil {
+	token, err := access.ParseToken(strings.TrimSpace(string(b)))
+	if err == nil {
+		return s.keepToken(ctx, token)
+	}
+	if token, _, err = access.NewToken(rand.Reader); err != nil {
 		return err
 	}
-	hash := token.Hash()
-	note := &auditlog.Note{Entry: audit.Entry{Time: now, Actor: audit.Actor{Kind: audit.System, ID: "start"}, Action: audit.TokenAdd, Outcome: audit.OK}}
-	note.Tell("token/"+token.ID(), map[string]string{"name": localToken, "role": access.Admin})
-	return auditlog.Update(auditlog.With(ctx, note), s.store, func(tx *store.Tx) error {
-		return tx.AddToken(store.Token{ID: token.ID(), Name: localToken, Role: access.Admin, Hash: hash[:], Created: now})
-	})
+	if err := s.letIn(ctx, token); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, []byte(token.Reveal()+"\n"), 0o600)
 }
 
-// localToken is the name of the token in operator.token.
-const localToken = "operators of this machine"
-
-func (s *Service) hasAdmin(ctx context.Context, now time.Time) (there bool, err error) {
-	err = s.store.View(ctx, func(tx *store.Tx) error {
-		all, err := tx.Tokens("")
-		for _, t := range all {
-			if t.Role == access.Admin && t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires)) {
-				there = true
-			}
+// keepToken lets a token in that the database does not have, unless it has another admin.
+func (s *Service) keepToken(ctx context.Context, token access.Token) error {
+	needed := false
+	err := s.store.View(ctx, func(tx *store.Tx) error {
+		_, err := tx.Token(token.ID())
+		if errors.Is(err, store.ErrNotFound) {
+			needed, err = noAdmin(tx, s.Clock())
 		}
 		return err
 	})
-	return there, err
+	if err != nil || !needed {
+		return err
+	}
+	return s.letIn(ctx, token)
 }
 
-// tokenIn makes the token of a file, unless a start that was cut off has left one there that
-// nobody has used yet. What is there of another form, or was withdrawn, is replaced.
-func tokenIn(path string) (access.Token, error) {
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return access.Token{}, err
+func noAdmin(tx *store.Tx, now time.Time) (bool, error) {
+	all, err := tx.Tokens("")
+	for _, t := range all {
+		if t.Role == access.Admin && t.Revoked.IsZero() && (t.Expires.IsZero() || now.Before(t.Expires)) {
+			return false, err
+		}
 	}
-	if t, err := access.ParseToken(strings.TrimSpace(string(b))); err == nil {
-		return t, nil
+	return true, err
+}
+
+// letIn makes a token the admin of this machine, in place of others of its name.
+func (s *Service) letIn(ctx context.Context, token access.Token) error {
+	now, name, hash := s.Clock(), "operators of this machine", token.Hash()
+	if s.Node != "" {
+		name = "operators of " + s.Node
 	}
-	t, _, err := access.NewToken(rand.Reader)
-	if err != nil {
-		return t, err
+	tell := func(tx *store.Tx, action audit.Action, id string) error {
+		return auditlog.Append(tx, "", audit.Entry{Time: now, Actor: audit.Actor{Kind: audit.System, ID: "serve"}, Action: action, Object: "token/" + id,
+			Outcome: audit.OK, Detail: auditlog.Detail(map[string]string{"name": name, "role": access.Admin})})
 	}
-	return t, durable.WriteFile(path, []byte(t.Reveal()+"\n"), 0o600)
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		all, err := tx.Tokens("")
+		if err != nil {
+			return err
+		}
+		for _, t := range all {
+			if t.Name != name || !t.Revoked.IsZero() {
+				continue
+			}
+			if err := errors.Join(tx.RevokeToken(t.ID, now), tell(tx, audit.TokenRevoke, t.ID)); err != nil {
+				return err
+			}
+		}
+		if err := tx.AddToken(store.Token{ID: token.ID(), Name: name, Role: access.Admin, Hash: hash[:], Created: now}); err != nil {
+			return err
+		}
+		return tell(tx, audit.TokenAdd, token.ID())
+	})
 }

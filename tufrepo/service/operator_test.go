@@ -150,6 +150,16 @@ func TestTheTokenOfTheMachine(t *testing.T) {
 	second := s.localToken()
 	s.ask("GET", "/tenants", nil, &api.Tenants{})
 
+	// Whoever can remove the file gets another, and the one before ends.
+	must(t, s.stop())
+	must(t, os.Remove(path))
+	s.start()
+	if third := s.localToken(); third == second || s.as(second).refusal("GET", "/tenants", nil) != 401 {
+		t.Error("the token that was removed still counts")
+	}
+	s.ask("GET", "/tenants", nil, &api.Tenants{})
+	second = s.localToken()
+
 	// Withdrawn where another admin is left, it stays withdrawn.
 	var other api.Token
 	s.ask("POST", "/tokens", api.NewToken{Name: "admin", Role: access.Admin}, &other)
