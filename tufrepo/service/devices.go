@@ -199,7 +199,8 @@ func (s *Service) postReports(w http.ResponseWriter, r *http.Request, id directo
 		fail(w, http.StatusBadRequest, wire.CodeBadRequest, err.Error())
 		return
 	}
-	if off, _ := r.Context().Value(offlineKey{}).(error); off != nil && (reports.Reported == nil || len(reports.Events) > 0) {
+	// What it says of itself tells whether it was switched on again.
+	if off, _ := r.Context().Value(offlineKey{}).(error); off != nil && reports.Reported == nil {
 		s.failWith(w, r, off)
 		return
 	}

@@ -38,6 +38,7 @@ type call struct {
 	json, version     bool
 
 	release, claimFile string
+	code, list         string // other claims
 	reboot, progress   bool
 	rate               int64 // below 0: the configuration's
 

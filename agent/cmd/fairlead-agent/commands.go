@@ -23,7 +23,7 @@ func commands() []command {
 		{name: "rollback", usage: "give up what is under way", flags: rebootFlag, run: rollback},
 		{name: "show-slots", usage: "show the boot slots", run: showSlots},
 		{name: "whoami", usage: "show the identity of this device", run: whoami},
-		{name: "enroll", usage: "get an identity from the service with a claim token", flags: claimFlag, run: enroll},
+		{name: "enroll", usage: "get an identity from the service with a claim token, a claim code, or by its list", flags: claimFlag, run: enroll},
 		{name: "online", usage: "let the cloud connection be again that the director has switched off", run: online},
 		{name: "boot", usage: "play the bootloader of type file: choose the slot to start, and print it", run: playBoot},
 	}
@@ -42,6 +42,8 @@ func rebootFlag(set *flag.FlagSet, c *call) {
 
 func claimFlag(set *flag.FlagSet, c *call) {
 	set.StringVar(&c.claimFile, "claim-file", "", "`file` with the claim token; else the one of the configuration")
+	set.StringVar(&c.code, "code", "", "claim `code`, as it was read out: 7K3M-9QXA-T")
+	set.StringVar(&c.list, "list", "", "`tenant` on whose list serial and MAC of this device stand")
 }
 
 func runDaemon(c *call, a *agent.Agent) error {
@@ -138,7 +140,7 @@ func whoami(c *call, a *agent.Agent) error {
 }
 
 func enroll(c *call, a *agent.Agent) error {
-	claim, err := a.ReadClaim(c.claimFile)
+	claim, err := claimOf(c, a)
 	if err != nil {
 		return err
 	}
@@ -147,6 +149,19 @@ func enroll(c *call, a *agent.Agent) error {
 		printIdentity(c, id)
 	}
 	return err
+}
+
+// claimOf is the claim that was named in one of the three ways.
+func claimOf(c *call, a *agent.Agent) (string, error) {
+	switch {
+	case c.code == "" && c.list == "":
+		return a.ReadClaim(c.claimFile)
+	case c.code != "" && c.list == "" && c.claimFile == "":
+		return c.code, nil
+	case c.list != "" && c.code == "" && c.claimFile == "":
+		return "list:" + c.list, nil
+	}
+	return "", fmt.Errorf("%w: want one of --claim-file, --code and --list", errUsage)
 }
 
 func playBoot(c *call, a *agent.Agent) error {

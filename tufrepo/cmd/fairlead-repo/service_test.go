@@ -35,7 +35,8 @@ import (
 //
 //	exits CODE command...           the command must end with this exit code
 //	director-root PUB DIR           a bundle with a director root that names the key
-//	enroll VAR SERIAL CLAIM-FILE    enrols a device and puts its id into $VAR
+//	enroll VAR SERIAL CLAIM-FILE    enrols a device with a new key and puts its id into $VAR;
+//	                                with ! before it, it must be refused
 //	report ID STATE [REASON]        that device says of its direction's update that it is in STATE
 //	watched TEXT                    waits until rollout show has TEXT
 //	await FILE                      waits until the file is there
@@ -150,8 +151,8 @@ func directorRoot(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func enroll(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: enroll VAR SERIAL CLAIM-FILE")
+	if len(args) != 3 {
+		ts.Fatalf("usage: [!] enroll VAR SERIAL CLAIM-FILE")
 	}
 	ca, err := os.ReadFile(filepath.Join(service.StateDir(ts.Getenv("REPO")), "ca", "server-ca.crt"))
 	ts.Check(err)
@@ -162,6 +163,12 @@ func enroll(ts *testscript.TestScript, neg bool, args []string) {
 	claim := ts.ReadFile(args[2])
 	resp, err := link.Enroll(context.Background(), link.Network{Service: ts.Getenv("DEVICES"), Roots: roots, Proxy: "none"}, key,
 		wire.EnrollRequest{Claim: claim[:len(claim)-1], Product: repotest.Product, Hardware: repotest.Hardware, Serial: args[1]})
+	if neg {
+		if err == nil {
+			ts.Fatalf("%s may enrol", args[1])
+		}
+		return
+	}
 	ts.Check(err)
 	block, _ := pem.Decode([]byte(resp.Certificate))
 	if block == nil {
@@ -211,18 +218,21 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func TestEveryServiceCommandHasAnExampleAndJSON(t *testing.T) {
-	for _, c := range serviceCommands() {
-		leaves := c.Subcommands
-		if len(leaves) == 0 {
-			leaves = append(leaves, c)
+	checkCommands(t, "fairlead-repo", serviceCommands())
+}
+
+func checkCommands(t *testing.T, above string, commands []*cli.Command) {
+	for _, c := range commands {
+		name := above + " " + c.Name
+		if len(c.Subcommands) > 0 {
+			checkCommands(t, name, c.Subcommands)
+			continue
 		}
-		for _, leaf := range leaves {
-			if !slices.ContainsFunc(leaf.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "json") }) {
-				t.Errorf("%s %s has no --json", c.Name, leaf.Name)
-			}
-			if leaf.Usage == "" {
-				t.Errorf("%s %s says nothing of itself", c.Name, leaf.Name)
-			}
+		if !slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "json") }) {
+			t.Errorf("%s has no --json", name)
+		}
+		if c.Usage == "" {
+			t.Errorf("%s says nothing of itself", name)
 		}
 	}
 }
