@@ -195,6 +195,11 @@ func TestTwoDirectors(t *testing.T) {
 		}
 		first.turns()
 		then.turns()
+		states := a.states(theRollout)
+		if st := a.stands(theRollout).Status; st.InFlight != len(states[rollout.Directed])+len(states[rollout.Updating]) ||
+			st.Phases[0].Good != len(states[rollout.Committed]) {
+			t.Fatalf("round %d: the one that had the last turn believes %+v", round, st)
+		}
 	}
 	a.wantStates("at the end", theRollout, map[rollout.State]int{rollout.Committed: 60})
 	for _, id := range ids {
@@ -204,6 +209,31 @@ func TestTwoDirectors(t *testing.T) {
 	}
 	if len(b.told) == 0 || len(a.told) == 0 {
 		t.Error("one of them has done everything: this test tests nothing")
+	}
+}
+
+// TestOldMemory: a director takes a turn with what it remembers from before others had theirs.
+func TestOldMemory(t *testing.T) {
+	a, b := two(t)
+	a.fleet(t, 6)
+	a.rollout(`{"schema": 1, "in_flight": 2, "phases": [{"name": "all", "percent": 100}]}`)
+	for n, s := range []*site{b, a, b} {
+		a.pass(20 * time.Second)
+		for _, id := range a.states(theRollout)[rollout.Directed] {
+			s.goes(id, 1, wire.Committed)
+		}
+		s.turns()
+		want := map[rollout.State]int{rollout.Committed: 2*n + 2}
+		if n < 2 {
+			want[rollout.Directed] = 2
+		}
+		if n == 0 {
+			want[rollout.Waiting] = 2
+		}
+		a.wantStates(fmt.Sprint("turn ", n), theRollout, want)
+		if good := a.stands(theRollout).Status.Phases[0].Good; good != 2*n+2 {
+			t.Errorf("turn %d: it believes that %d have committed", n, good)
+		}
 	}
 }
 

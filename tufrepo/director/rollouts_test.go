@@ -270,7 +270,16 @@ func TestTwoRolloutsShareDevices(t *testing.T) {
 	if r.Status.Phases[0].Busy != 4 || r.Status.InFlight != 2 {
 		t.Fatalf("the second has what the first leaves: %+v", r.Status)
 	}
+	_, err := s.PauseRollout(ctx, "acme", theRollout, "")
+	must(t, err)
 	s.turns()
+	if r := s.stands(second); r.Status.Phases[0].Busy != 0 || r.Status.InFlight != 6 {
+		t.Fatalf("what the first has freed: %+v", r.Status)
+	}
+	r, err = s.ResumeRollout(ctx, "acme", theRollout)
+	if err != nil || r.Status.Phases[0].Busy != 6 || r.Status.InFlight != 0 {
+		t.Fatalf("the first when the second has all: %+v, %v", r.Status, err)
+	}
 	for _, id := range s.states(second)[rollout.Directed] {
 		if d := s.direction(id); d.Kind != direction.DownloadOnly {
 			t.Errorf("direction %+v", d)

@@ -78,12 +78,17 @@ func (d *Director) turn(ctx context.Context, id string, command *note) (more boo
 }
 
 // recall reads a rollout that is not remembered outside of the turn, which keeps everybody
-// else from writing to SQLite.
+// else from writing to SQLite; and not where it is another director's.
 func (d *Director) recall(ctx context.Context, id string, m *mind) error {
-	if m.engine != nil {
-		return nil
-	}
 	return d.Store.View(ctx, func(tx *store.Tx) error {
+		elsewhere, err := tx.HeldLease(store.RolloutLease(id), d.node(), d.Clock())
+		if elsewhere {
+			m.forget()
+			return errElsewhere
+		}
+		if err != nil || m.engine != nil {
+			return err
+		}
 		row, err := tx.Rollout(id)
 		if err != nil {
 			return notFound(err, "rollout %s does not exist", id)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"strings"
+	"time"
 )
 
 // Member is what a rollout asks of a device: the members of Device that it needs, for many
@@ -133,4 +134,10 @@ func (t *Tx) RolloutReasons(rollout string) ([]ReasonCount, error) {
 		return c, err
 	}, `SELECT state, reason, count(*) FROM rollout_rows WHERE rollout = ? AND reason <> ''
 	  GROUP BY state, reason ORDER BY count(*) DESC, state, reason LIMIT 50`, rollout)
+}
+
+// HeldLease says whether somebody else than holder has a lease now. It takes nothing.
+func (t *Tx) HeldLease(name, holder string, now time.Time) (bool, error) {
+	n, err := get(t, scanOne[int64], "SELECT count(*) FROM leases WHERE name = ? AND holder <> ? AND until > ?", name, holder, now.UnixMilli())
+	return n > 0, err
 }
