@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -261,6 +262,25 @@ func TestLogsTellNobodyWhichTenantsExist(t *testing.T) {
 	}
 	if all := s.log("acme", url.Values{"outcome": {"refused"}}); len(all) != 0 {
 		t.Errorf("the log of acme has %+v", all)
+	}
+}
+
+// TestAuditKeyChanges: heads of a key whose private half is gone still count.
+func TestAuditKeyChanges(t *testing.T) {
+	s := newSite(t)
+	s.tenant("acme", 1)
+	for _, n := range []int{2, 3} {
+		must(t, s.stop())
+		must(t, os.Remove(filepath.Join(service.StateDir(s.repo), "keys", fmt.Sprintf("audit.heads.%d.key", n-1))))
+		s.start()
+		s.ask("POST", "/tenants/acme/tokens", api.NewToken{Name: "x", Role: access.Viewer}, &api.Token{})
+		var heads api.AuditHeads
+		s.ask("GET", "/audit/heads", nil, &heads)
+		var r api.AuditReport
+		s.ask("POST", "/audit/verify", nil, &r)
+		if len(heads.Keys) != n || !r.Whole || r.Sealed == 0 {
+			t.Errorf("%d keys, want %d; %s", len(heads.Keys), n, r.Text)
+		}
 	}
 }
 
