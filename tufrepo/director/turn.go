@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/tufrepo/director/audit"
 	"github.com/fairlead/fairlead/tufrepo/director/auditlog"
 	"github.com/fairlead/fairlead/tufrepo/director/rollout"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
@@ -133,6 +134,9 @@ func (t *turn) run(tx *store.Tx) error {
 	if err := t.carry(tx); err != nil {
 		return err
 	}
+	if err := t.audit(tx); err != nil {
+		return err
+	}
 	return t.store(tx, next)
 }
 
@@ -254,6 +258,40 @@ func (t *turn) tellOthers(tx *store.Tx, rows []rollout.Row) error {
 		}
 	}
 	return nil
+}
+
+// audit writes down what the rollout does by itself. What an operator asked for is written
+// down with the order.
+func (t *turn) audit(tx *store.Tx) error {
+	if t.command != nil {
+		return nil
+	}
+	for _, a := range t.actions {
+		action, detail := audit.RolloutPhase, map[string]any{"phase": a.Phase}
+		if a.Op == rollout.OpRun {
+			action, detail = runAction(a.Run), map[string]any{"run": a.Run, "reason": a.Reason}
+		}
+		if a.Op != rollout.OpPhase && a.Op != rollout.OpRun || action == "" {
+			continue
+		}
+		if err := auditlog.Append(tx, t.row.Tenant, t.d.byItself(action, "rollout/"+t.id, detail)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runAction is empty for what is not written down.
+func runAction(r rollout.Run) audit.Action {
+	switch r {
+	case rollout.Paused:
+		return audit.RolloutPause
+	case rollout.RollingBack:
+		return audit.RolloutRollBack
+	case rollout.Finished, rollout.RolledBack:
+		return audit.RolloutEnd
+	}
+	return ""
 }
 
 // keep remembers what was stored.
