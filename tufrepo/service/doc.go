@@ -5,10 +5,11 @@
 //
 // One TCP port, TLS 1.2 or later. What the client offers by ALPN decides:
 //
-//	mqtt       MQTT 5, see tufrepo/director/broker; a client certificate is needed
+//	mqtt       MQTT 5, see tufrepo/director/broker; with a client certificate, or an access key
+//	           as the password of the CONNECT
 //	http/1.1,  GET  /metadata/… /targets/… /blobs/…     everybody, see tufrepo.Repo.Handler
 //	or none    GET  /director/{tenant}/{N}.root.json    everybody
-//	           POST /v1/enroll                          whoever has a claim token, or a certificate to renew
+//	           POST /v1/enroll                          whoever has a claim, or a certificate to renew
 //	           GET  /v1/direction                       a device: its own
 //	           POST /v1/reports                         a device: of itself
 //	           GET  /mqtt                               a device: MQTT over WebSocket
@@ -17,8 +18,11 @@
 // not needed here.
 //
 // A client certificate is asked for and may be absent; one that is given must be of the
-// built-in device authority. Who the device is comes from the certificate alone; its row in
-// the database is looked up at every request and connection, so revoking works at once.
+// built-in device authority. Who the device is comes from the certificate, or from an access
+// key in the Authorization header; its row in the database is looked up at every request and
+// connection, so revoking works at once. Connections that last are ended when the director
+// says that their identity was withdrawn; what another director on the same database has
+// withdrawn is looked for every Limits.Recheck.
 //
 // # Limits
 //
@@ -39,6 +43,10 @@
 //	keys/             online keys of the tenants, see tufrepo/director
 //	operator.token    made at the first start, mode 0600
 //	operator.addr     URL of the operator port, for the commands on the same machine
+//
+// Elsewhere, so that nobody copies it along: the key file under which keys/ is encrypted, see
+// [OpenKeyFile], and the newest generation of the database that was seen, see [GenerationFile].
+// A backup has all of the state folder; see [Restore].
 //
 // # The end
 //
