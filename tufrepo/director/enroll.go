@@ -53,6 +53,9 @@ func (d *Director) enroll(ctx context.Context, r wire.EnrollRequest, caller Call
 	if err != nil {
 		return out, refuse(wire.CodeBadRequest, "%v", err)
 	}
+	if mac, err := ParseMAC(r.MAC); err == nil { // in the one form, so that a clone shows; others stay as they came
+		r.MAC = mac
+	}
 	var code *access.Hash
 	if isCode(r.Claim) {
 		if code, err = d.tryCode(r.Claim, caller.Source); err != nil {

@@ -305,6 +305,61 @@ func TestQuarantineAndItsTwoEnds(t *testing.T) {
 	}
 }
 
+func TestSameMACInAnotherForm(t *testing.T) {
+	s := newSite(t)
+	token := s.tenant("acme", 5)
+	a, b := newDevice(t, token, "s1"), newDevice(t, token, "s2")
+	a.MAC, b.MAC = "02:00:00:00:00:0A", "0200.0000.000a"
+	_, err := s.Enroll(ctx, a.EnrollRequest, nil)
+	must(t, err)
+	if _, err := s.Enroll(ctx, b.EnrollRequest, nil); code(err) != wire.CodeConflict {
+		t.Errorf("%v", err)
+	}
+}
+
+// Keys cost nothing: whoever makes thousands for one serial fills no database.
+func TestQuarantineIsBounded(t *testing.T) {
+	s := newSite(t)
+	s.enrolled(s.tenant("acme", 5), "s1")
+	must(t, s.Store.Update(ctx, func(tx *store.Tx) error {
+		for i := range 1000 {
+			if _, err := tx.NoteClone("acme", "x", fmt.Append(nil, "key", i), s.clock()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	token, _, err := s.NewToken(ctx, director.TokenOrder{Tenant: "acme", Uses: 5, Lifetime: time.Hour})
+	must(t, err)
+	if _, err := s.Enroll(ctx, newDevice(t, token, "s1").EnrollRequest, nil); code(err) != wire.CodeConflict {
+		t.Errorf("%v", err)
+	}
+	if n := len(s.clones("acme")); n != 1000 {
+		t.Errorf("%d keys in quarantine", n)
+	}
+}
+
+func TestNoMoreCodesThanAreSafe(t *testing.T) {
+	s := newSite(t)
+	s.tenant("acme", 1)
+	s.tenant("globex", 1)
+	must(t, s.Store.Update(ctx, func(tx *store.Tx) error {
+		for i := range access.MaxCodes {
+			if err := tx.AddCode(store.Code{Hash: fmt.Append(nil, "h", i), Tenant: "acme", Created: s.clock(), Expires: s.clock().Add(time.Hour)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	if _, _, err := s.NewCode(ctx, "globex", "", time.Hour); code(err) != wire.CodeBusy {
+		t.Errorf("one more: %v", err)
+	}
+	s.pass(2 * time.Hour)
+	if _, _, err := s.NewCode(ctx, "globex", "", time.Hour); err != nil {
+		t.Errorf("when they are over: %v", err)
+	}
+}
+
 func keyOf(t *testing.T, d device) string {
 	t.Helper()
 	hash, err := director.KeyHash(d.key.Public())

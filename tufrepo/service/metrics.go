@@ -35,6 +35,12 @@ func newMetrics(s *Service) *metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.gauge("fairlead_connections", "Open connections of the device port.", func() float64 { return float64(m.open.Load()) })
 	m.directorMetrics(s.director.Stats())
+	m.gauge("fairlead_older_copy", "1 while the director runs on an older copy of its database and directs nobody.", func() float64 {
+		if s.director.Older() != nil {
+			return 1
+		}
+		return 0
+	})
 	m.repositoryMetrics(s)
 	if s.broker != nil {
 		m.brokerMetrics(s)
