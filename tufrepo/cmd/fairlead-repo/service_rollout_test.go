@@ -94,3 +94,31 @@ func TestExamplePlan(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDocumentedRollouts: what docs/operations.md shows of rollouts, testdata/service/rollout.txtar
+// runs.
+func TestDocumentedRollouts(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("testdata/service/rollout.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Rollouts\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	shown := 0
+	for line := range strings.Lines(section) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "fairlead-repo ") {
+			continue
+		}
+		shown++
+		if !strings.Contains(string(script), line+"\n") {
+			t.Errorf("no script runs %q", line)
+		}
+	}
+	if shown < 10 {
+		t.Errorf("only %d commands are shown: where is the section?", shown)
+	}
+}
