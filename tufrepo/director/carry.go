@@ -108,7 +108,7 @@ func (t *turn) deferUntil(device string) time.Time {
 }
 
 // issueMany signs and stores the next direction of each device that words name, of one
-// tenant. Signing is what it takes longest, so all processors do it.
+// tenant, and fills in their versions and dates. Signing is what it takes longest, so all processors do it.
 func (d *Director) issueMany(tx *store.Tx, tenant string, words []direction.Direction, members map[string]store.Member) error {
 	ids := make([]string, len(words))
 	for i, w := range words {
@@ -129,9 +129,9 @@ func (d *Director) issueMany(tx *store.Tx, tenant string, words []direction.Dire
 	for part := range parts {
 		g.Go(func() error {
 			for i := part; i < len(words); i += parts {
-				w := words[i]
+				w := &words[i]
 				w.Version, w.Issued, w.Expires = nextVersion(versions[w.Device], members[w.Device].Accepted), now, now.Add(Lifetime)
-				raw, err := direction.Sign(w, key)
+				raw, err := direction.Sign(*w, key)
 				if err != nil {
 					return err
 				}

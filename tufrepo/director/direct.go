@@ -2,11 +2,9 @@ package director
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
@@ -78,19 +76,19 @@ func (d *Director) Direct(ctx context.Context, o Order) ([]Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Outcome, len(ids))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(64) // enough to fill the writer's batches
-	for i, id := range ids {
-		g.Go(func() (err error) {
-			out[i], err = d.directOne(ctx, o, id, release)
-			return err
-		})
+	out := make([]Outcome, 0, len(ids))
+	for len(ids) > 0 && err == nil {
+		n := min(len(ids), directBatch)
+		var some []Outcome
+		some, err = d.directSome(ctx, o, ids[:n], release)
+		out, ids = append(out, some...), ids[n:]
 	}
-	err = g.Wait()
-	d.Log.Info("release directed", "tenant", o.Tenant, "product", o.Product, "version", o.Version, "devices", len(ids), "force", o.Force, "error", err)
+	d.Log.Info("release directed", "tenant", o.Tenant, "product", o.Product, "version", o.Version, "devices", len(out), "force", o.Force, "error", err)
 	return out, err
 }
+
+// directBatch is how many devices are directed in one transaction.
+const directBatch = 250
 
 // addressees lists the devices of an order.
 func (d *Director) addressees(ctx context.Context, o Order) (ids []string, err error) {
@@ -118,63 +116,86 @@ func (d *Director) addressees(ctx context.Context, o Order) (ids []string, err e
 	return ids, err
 }
 
-// directOne directs one device, in a transaction of its own.
-func (d *Director) directOne(ctx context.Context, o Order, id string, r *Release) (Outcome, error) {
-	out := Outcome{Device: id}
-	err := d.Store.Update(ctx, func(tx *store.Tx) error {
-		out = Outcome{Device: id}
-		dev, err := tx.Device(id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && dev.Tenant != o.Tenant {
-			out.Refused, out.Detail = RefusedNotFound, fmt.Sprintf("tenant %s has no device %s", o.Tenant, id)
-			return nil
-		}
+// directSome directs a few devices in one transaction.
+func (d *Director) directSome(ctx context.Context, o Order, ids []string, r *Release) (out []Outcome, err error) {
+	err = d.Store.Update(ctx, func(tx *store.Tx) error {
+		members, err := tx.Members(ids)
 		if err != nil {
 			return err
 		}
-		out.Serial = dev.Serial
-		if out.Refused, out.Detail = refusal(dev, r, o.Force); out.Refused != "" {
-			return nil
-		}
-		if holder, err := tx.Holder(id); !o.Force && err == nil {
-			out.Refused, out.Detail = RefusedRollout, fmt.Sprintf("rollout %s has the device: pause or abort it, or force this", holder)
-			return nil
-		} else if err != nil && !isNotFound(err) {
+		holders, err := tx.Holders(ids)
+		if err != nil {
 			return err
 		}
-		return d.begin(tx, dev, r, &out)
+		out = make([]Outcome, len(ids))
+		var words []direction.Direction
+		var which []int // the outcome that each is for
+		for i, id := range ids {
+			m, known := members[id]
+			out[i] = o.judge(id, m, known, holders[id], r)
+			if out[i].Refused != "" {
+				continue
+			}
+			w, err := d.begin(tx, m, r)
+			if err != nil {
+				return fmt.Errorf("directing device %s: %w", id, err)
+			}
+			out[i].Update = w.Update
+			words, which = append(words, w), append(which, i)
+		}
+		if len(words) == 0 {
+			return nil
+		}
+		if err := d.issueMany(tx, o.Tenant, words, members); err != nil {
+			return err
+		}
+		for i, w := range words {
+			out[which[i]].Version = w.Version
+		}
+		return nil
 	})
 	if err != nil {
-		return out, fmt.Errorf("directing device %s: %w", id, err)
+		return nil, err
 	}
-	if out.Refused == "" {
-		d.told(id)
+	for _, one := range out {
+		if one.Refused == "" {
+			d.told(one.Device)
+		}
 	}
 	return out, nil
 }
 
-// begin stores the update and issues the direction for it.
-func (d *Director) begin(tx *store.Tx, dev store.Device, r *Release, out *Outcome) error {
-	var target *direction.Target
-	if r != nil {
-		t := r.Target
-		target, out.Update = &t, uuid.NewString()
-		if err := tx.AddUpdate(store.Update{ID: out.Update, Device: dev.ID, Product: r.Manifest.Product, Previous: dev.Version,
-			Version: r.Manifest.Version, State: string(wire.Idle), Created: d.Clock()}); err != nil {
-			return err
-		}
+// judge says what stands in the way of directing a device.
+func (o Order) judge(id string, m store.Member, known bool, holder string, r *Release) Outcome {
+	out := Outcome{Device: id, Serial: m.Serial}
+	switch {
+	case !known || m.Tenant != o.Tenant:
+		return Outcome{Device: id, Refused: RefusedNotFound, Detail: fmt.Sprintf("tenant %s has no device %s", o.Tenant, id)}
+	case holder != "" && !o.Force:
+		out.Refused, out.Detail = RefusedRollout, fmt.Sprintf("rollout %s has the device: pause or abort it, or force this", holder)
 	}
-	if err := d.issue(tx, dev, out.Update, target); err != nil {
-		return err
+	if word, detail := refusal(m, r, o.Force); word != "" {
+		out.Refused, out.Detail = word, detail
 	}
-	now, err := tx.Direction(dev.ID)
-	out.Version = now.Version
-	return err
+	return out
+}
+
+// begin stores the update that a device is to begin, and returns its direction, without version and dates.
+func (d *Director) begin(tx *store.Tx, m store.Member, r *Release) (direction.Direction, error) {
+	w := direction.Direction{Tenant: m.Tenant, Device: m.ID, Hardware: m.Hardware}
+	if r == nil {
+		return w, nil
+	}
+	target := r.Target
+	w.Target, w.Update = &target, uuid.NewString()
+	return w, tx.AddUpdate(store.Update{ID: w.Update, Device: m.ID, Product: r.Manifest.Product, Previous: m.Version,
+		Version: r.Manifest.Version, State: string(wire.Idle), Created: d.Clock()})
 }
 
 // refusal says why a device would refuse a release, as far as the director knows.
 // Force overrides everything but a device that is gone.
-func refusal(dev store.Device, r *Release, force bool) (word, detail string) {
-	if !dev.Revoked.IsZero() {
+func refusal(dev store.Member, r *Release, force bool) (word, detail string) {
+	if dev.Revoked {
 		return RefusedRevoked, "the device was revoked"
 	}
 	if r == nil || force {

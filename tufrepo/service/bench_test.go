@@ -14,10 +14,10 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
 
-// BenchmarkDirectFanout directs a release to 200 devices that are connected by MQTT over
+// BenchmarkDirectFanout directs a release to 5,000 devices that are connected by MQTT over
 // TLS, and waits until each has it.
 func BenchmarkDirectFanout(b *testing.B) {
-	const n = 200
+	const n = 5000
 	s := newSite(b, func(c *service.Config) { c.Limits.AcceptRate, c.Limits.EnrollRate = 1e6, 1e6 })
 	token := s.tenant("acme", n)
 	arrived := make(chan struct{}, n)

@@ -10,16 +10,16 @@ import (
 type Member struct {
 	ID, Tenant               string
 	Product, Hardware, Agent string
-	Version                  string
+	Serial, Version          string
 	Counter, Accepted        int64
 	Group, Zone              string
 	Revoked, CloudOff        bool
 }
 
-const memberColumns = "id, tenant, product, hardware, agent, version, counter, accepted, grp, zone, revoked <> 0, cloud_off"
+const memberColumns = "id, tenant, product, hardware, agent, serial, version, counter, accepted, grp, zone, revoked <> 0, cloud_off"
 
 func scanMember(r scanner) (m Member, err error) {
-	err = r.Scan(&m.ID, &m.Tenant, &m.Product, &m.Hardware, &m.Agent, &m.Version, &m.Counter, &m.Accepted, &m.Group, &m.Zone, &m.Revoked, &m.CloudOff)
+	err = r.Scan(&m.ID, &m.Tenant, &m.Product, &m.Hardware, &m.Agent, &m.Serial, &m.Version, &m.Counter, &m.Accepted, &m.Group, &m.Zone, &m.Revoked, &m.CloudOff)
 	m.Group = shown(m.Group)
 	return m, err
 }
@@ -97,6 +97,16 @@ func (t *Tx) HeldElsewhere(rollout string) ([]string, error) {
 func (t *Tx) HeldDevices(tenant string) ([]string, error) {
 	return list(t, scanOne[string], `SELECT device FROM rollout_rows WHERE held AND rollout IN (SELECT id FROM rollouts WHERE tenant = ?)
 	  ORDER BY device`, tenant)
+}
+
+// Holders are the rollouts that hold some of these devices, by device.
+func (t *Tx) Holders(devices []string) (map[string]string, error) {
+	out := map[string]string{}
+	err := among(t, devices, func(r scanner) (p Part, err error) {
+		err = r.Scan(&p.Device, &p.Rollout)
+		return p, err
+	}, func(p Part) { out[p.Device] = p.Rollout }, "SELECT device, rollout FROM rollout_rows WHERE held AND device IN ")
+	return out, err
 }
 
 // OpenRollouts are the ids of a tenant's rollouts that have not finished.
