@@ -53,8 +53,12 @@ func (d *Director) nudge() {
 }
 
 // TakeTurns takes every turn that is due now, and says how many it took. Those of rollouts
-// that another director has are left to it.
+// that another director has are left to it. On an older copy of the database none is taken.
 func (d *Director) TakeTurns(ctx context.Context) (n int, err error) {
+	if d.Older() != nil {
+		return 0, nil // what it says of rollouts is not so any more
+	}
+	d.dropIdle()
 	var due []string
 	err = d.Store.View(ctx, func(tx *store.Tx) (err error) {
 		due, err = tx.RolloutsDue(d.Clock())

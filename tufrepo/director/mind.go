@@ -20,6 +20,7 @@ type mind struct {
 	plan   rollout.Spec
 	held   map[string]bool // its devices, as they are stored
 	asked  time.Time       // when it was asked last which devices others hold
+	used   time.Time       // its last turn
 }
 
 // mind finds the memory of a rollout, or makes an empty one.
@@ -115,6 +116,25 @@ func busy(s rollout.Status) (n int) {
 }
 
 func (m *mind) forget() { m.engine, m.held = nil, nil }
+
+// idleMind is how long a rollout is remembered that has no turns, because it is paused or
+// waits for its window.
+const idleMind = 10 * time.Minute
+
+// dropIdle forgets those rollouts. One that has its turn now is not idle.
+func (d *Director) dropIdle() {
+	d.remember.Lock()
+	defer d.remember.Unlock()
+	for _, m := range d.minds {
+		if !m.mu.TryLock() {
+			continue
+		}
+		if m.used.Add(idleMind).Before(d.Clock()) {
+			m.forget()
+		}
+		m.mu.Unlock()
+	}
+}
 
 func fromRow(r store.RolloutRow) (out rollout.Row, err error) {
 	out = rollout.Row{Device: r.Device, Reason: r.Reason, Phase: r.Phase, Attempt: r.Attempt, Step: r.Step, Strikes: r.Strikes, Flags: r.Flags,

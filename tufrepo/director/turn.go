@@ -297,7 +297,7 @@ func runAction(r rollout.Run) audit.Action {
 // keep remembers what was stored.
 func (t *turn) keep() {
 	m := t.m
-	m.engine, m.turn, m.asked = t.engine, t.number, t.asked
+	m.engine, m.turn, m.asked, m.used = t.engine, t.number, t.asked, t.now
 	for device, holds := range t.held {
 		if holds {
 			m.held[device] = true
