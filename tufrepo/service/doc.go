@@ -32,8 +32,22 @@
 //
 // # The operator port
 //
-// Plain HTTP, meant for 127.0.0.1 or a network of operators: /healthz and /metrics for
-// everybody there, /api/v1 (package api) with the bearer token of operator.token.
+// Plain HTTP, meant for 127.0.0.1 or a network of operators: /healthz, /metrics and the
+// description of the API (package openapi) for everybody there; /api/v1 (package api) with an
+// API token, see tufrepo/director/access.
+//
+// All of /api/v1 goes through one table, [operatorRoute]: each row names the permission that a
+// call needs and the action that stands in the audit log. Who calls, and whether they may, is
+// settled before the handler runs, or, where the path does not say whose thing it is, by the
+// handler itself, whose answer is held back until it has asked. The entry of a change is
+// written by its own transaction; see tufrepo/director/auditlog. A call that is refused leaves
+// an entry, too: the first of a kind at once, the rest of a minute summed up.
+//
+// A refusal because of the tenant is the same, in the answer and in the log, whether
+// the tenant exists or not, and stands in the log of the caller's own organisation.
+//
+// The heads of the audit log are signed when the service starts, when a day begins, and when
+// it ends.
 //
 // # Files, in {repository}/state/service
 //
@@ -41,7 +55,8 @@
 //	fairlead.db       the director's database, see tufrepo/director/store
 //	ca/               certificate authorities, see tufrepo/director/pki
 //	keys/             online keys of the tenants, see tufrepo/director
-//	operator.token    made at the first start, mode 0600
+//	keys/audit.…      the key that signs heads of the audit log, and the public half
+//	operator.token    API token of an admin of the service, made where it is missing, mode 0600
 //	operator.addr     URL of the operator port, for the commands on the same machine
 //
 // Elsewhere, so that nobody copies it along: the key file under which keys/ is encrypted, see

@@ -19,18 +19,19 @@ import (
 
 var noon = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 
-// book is a database with a chain of tenant acme.
+// book is a database with a chain of a tenant.
 type book struct {
 	*store.Store
-	t    *testing.T
-	path string
-	key  keyfile.Signer
-	keys audit.Keys
+	t      testing.TB
+	tenant string
+	path   string
+	key    keyfile.Signer
+	keys   audit.Keys
 }
 
-func newBook(t *testing.T, rows int) *book {
+func newBook(t testing.TB, rows int) *book {
 	t.Helper()
-	b := &book{t: t, path: filepath.Join(t.TempDir(), "fairlead.db")}
+	b := &book{t: t, tenant: "acme", path: filepath.Join(t.TempDir(), "fairlead.db")}
 	var err error
 	b.Store, err = store.Open(t.Context(), b.path, store.Options{})
 	must(t, err)
@@ -40,13 +41,17 @@ func newBook(t *testing.T, rows int) *book {
 	must(t, err)
 	b.keys, err = audit.NewKeys(key.Public())
 	must(t, err)
-	for i := range rows {
-		b.append(i)
-	}
+	b.fill(rows)
 	return b
 }
 
-func must(t *testing.T, err error) {
+func (b *book) fill(rows int) {
+	for i := range rows {
+		b.append(i)
+	}
+}
+
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +65,7 @@ func entry(n int) audit.Entry {
 
 func (b *book) append(n int) {
 	b.t.Helper()
-	must(b.t, b.Update(b.t.Context(), func(tx *store.Tx) error { return auditlog.Append(tx, "acme", entry(n)) }))
+	must(b.t, b.Update(b.t.Context(), func(tx *store.Tx) error { return auditlog.Append(tx, b.tenant, entry(n)) }))
 }
 
 func (b *book) seal(at time.Time) error {
@@ -68,7 +73,7 @@ func (b *book) seal(at time.Time) error {
 }
 
 func (b *book) verify() (audit.Report, error) {
-	return auditlog.Verify(b.t.Context(), b.Store, "acme", b.keys, nil)
+	return auditlog.Verify(b.t.Context(), b.Store, b.tenant, b.keys, nil)
 }
 
 func (b *book) behind(statement string) {
@@ -81,18 +86,24 @@ func (b *book) behind(statement string) {
 }
 
 func TestVerifyFindsEveryColumn(t *testing.T) {
-	for _, c := range []struct{ set, want string }{
+	b := newBook(t, 0)
+	cases := []struct{ set, want string }{
 		{"at = at + 1000000000", "searching"}, {"actor = 'nobody'", "searching"}, {"role = 'admin'", "searching"},
 		{"action = 'token.add'", "searching"}, {"object = ''", "searching"}, {"outcome = 'failed'", "searching"}, {"detail = '{}'", "searching"},
 		{"entry = NULL", "row 3"}, {"entry = CAST(substr(entry, 1, 20) AS BLOB)", "row 3"}, {"hash = CAST(zeroblob(32) AS BLOB)", "row 3"},
 		{"prev = zeroblob(32)", "row 3"}, {"seq = 30", "row 3"}, {"tenant = ''", "row 3"},
-	} {
-		b := newBook(t, 5)
-		must(t, b.seal(noon))
+	}
+	for i := range cases {
+		b.tenant = fmt.Sprint("acme", i)
+		b.fill(5)
+	}
+	must(t, b.seal(noon))
+	for i, c := range cases {
+		b.tenant = fmt.Sprint("acme", i)
 		if r, err := b.verify(); err != nil || r.Sealed != 5 || r.Last != 6 {
 			t.Fatalf("untouched: %v\n%s", err, r)
 		}
-		b.behind("UPDATE audit SET " + c.set + " WHERE tenant = 'acme' AND seq = 3")
+		b.behind("UPDATE audit SET " + c.set + " WHERE tenant = '" + b.tenant + "' AND seq = 3")
 		r, err := b.verify()
 		if !errors.Is(err, audit.ErrTampered) || !strings.Contains(r.String(), c.want) || !strings.Contains(r.String(), "row") {
 			t.Errorf("%s: %v\n%s", c.set, err, r)
@@ -196,4 +207,25 @@ func TestDetailIsBounded(t *testing.T) {
 	if got := string(auditlog.Detail(map[string]int{"n": 1})); got != `{"n":1}` {
 		t.Error(got)
 	}
+}
+
+// BenchmarkVerify is a check of a chain in the database.
+func BenchmarkVerify(b *testing.B) {
+	const rows = 20_000
+	book := newBook(b, 0)
+	must(b, book.Update(b.Context(), func(tx *store.Tx) error {
+		for n := range rows {
+			if err := auditlog.Append(tx, "acme", entry(n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(b, book.seal(noon))
+	for b.Loop() {
+		if _, err := book.verify(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -1,16 +1,7 @@
 // Package api is what operators' programs and a service say to each other over the
 // operator port: JSON over HTTP, bearer token, paths below /api/v1.
-//
-//	POST /api/v1/tenants/{name}/key     NewKey       -> Key
-//	POST /api/v1/tenants                NewTenant    -> Tenant
-//	GET  /api/v1/tenants                             -> Tenants
-//	POST /api/v1/claim-tokens           NewClaim     -> Claim, with the token, this once
-//	GET  /api/v1/claim-tokens                        -> Claims, without
-//	GET  /api/v1/devices                ?tenant ?after ?limit ?revoked  -> Devices, by id
-//	GET  /api/v1/devices/{id}                        -> Device
-//	POST /api/v1/devices/{id}/revoke                 -> Device
-//	POST /api/v1/directions             Order        -> Outcomes
-//	GET  /api/v1/updates                ?tenant ?device ?latest ?limit  -> Updates, newest first
+// GET /api/v1/openapi.json says which struct goes in and comes back where, and who may call:
+// see package openapi.
 //
 // Other answers than 200 have the body of wire.ErrorBody. Members are only ever added.
 package api
