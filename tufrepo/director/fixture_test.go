@@ -113,6 +113,7 @@ func (s *site) start() {
 		Releases: releases{
 			"base/1.0.0":  release("base", "1.0.0", 1, "base-unit-1"),
 			"base/1.1.0":  release("base", "1.1.0", 2, "base-unit-1"),
+			"base/1.0.1":  release("base", "1.0.1", 3, "base-unit-1"), // 1.0.0 again
 			"camera/1.0":  release("camera", "1.0", 1, "camera-1"),
 			"base/1.2.0b": release("base", "1.2.0b", 3, "base-unit-2"),
 		},

@@ -164,6 +164,51 @@ func TestBadReleasePausesByItself(t *testing.T) {
 	}
 }
 
+// TestRollBackByItself: the plan says so and the tenant allows it. What was updated goes back,
+// what is under way is taken back, and the log says who did it.
+func TestRollBackByItself(t *testing.T) {
+	s := newSite(t)
+	s.fleet(t, 8)
+	_, err := s.ChangeSettings(ctx, "acme", func(o *store.Settings) { o.RollBack = true })
+	must(t, err)
+	s.rollout(`{"schema": 1, "roll_back": true, "in_flight": 4, "phases": [{"name": "all", "percent": 100, "success": 10}], "pause": {"percent": 25, "sample": 3}}`,
+		func(n *director.NewRollout) { n.Fallback = "1.0.1" })
+	directed := s.states(theRollout)[rollout.Directed]
+	s.goes(directed[0], 1, wire.Committed)
+	s.goes(directed[1], 1, wire.RolledBack)
+	s.goes(directed[2], 1, wire.Downloading, wire.Failed)
+	s.turns()
+	if r := s.stands(theRollout); r.Status.Run != rollout.RollingBack || r.Fallback != "1.0.1" {
+		t.Fatalf("after two of three have failed: %+v", r)
+	}
+	d := s.direction(directed[0])
+	if d.Target == nil || d.Target.Path != "base/1.0.1.json" || d.Kind != "" {
+		t.Errorf("the one that was updated has %+v", d)
+	}
+	if d := s.direction(directed[3]); d.Target != nil {
+		t.Errorf("one that had not begun has %+v", d)
+	}
+	must(t, s.say(directed[0], wire.LeafEvent, event(d.Update, 9, wire.Committed)))
+	s.turns()
+	if r := s.stands(theRollout); r.Status.Run != rollout.RolledBack || r.Finished.IsZero() {
+		t.Errorf("at the end: %+v", r.Status)
+	}
+	var told []string
+	must(t, s.Store.View(ctx, func(tx *store.Tx) error {
+		all, err := tx.Audit(store.AuditQuery{Tenant: "acme"})
+		for _, e := range all {
+			if e.Object == "rollout/"+theRollout {
+				told = append(told, e.Actor+" "+e.Action)
+			}
+		}
+		return err
+	}))
+	slices.Sort(told)
+	if want := []string{"system/director rollout.end", "system/director rollout.phase", "system/director rollout.roll_back"}; !slices.Equal(told, want) {
+		t.Errorf("the audit log has %q, want %q", told, want)
+	}
+}
+
 func TestSilentDevice(t *testing.T) {
 	s := newSite(t)
 	s.fleet(t, 2)

@@ -20,6 +20,7 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/director/rollout"
 	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
 	"github.com/fairlead/fairlead/tufrepo/service"
+	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
 
 // identitiesKey is where a script keeps the certificates of its devices.
@@ -120,5 +121,28 @@ func TestDocumentedRollouts(t *testing.T) {
 	}
 	if shown < 10 {
 		t.Errorf("only %d commands are shown: where is the section?", shown)
+	}
+}
+
+// TestPicture: on a terminal the picture is drawn over the one before, and not for nothing.
+func TestPicture(t *testing.T) {
+	var out bytes.Buffer
+	v := view{w: &out, terminal: true}
+	r := api.Rollout{Product: "base", Version: "1.1.0", Run: "running", Phase: "all", Phases: []api.RolloutPhase{
+		{Name: "canary", Size: 1, Good: 1, States: map[string]int{"committed": 1}},
+		{Name: "all", Size: 10, Good: 5, States: map[string]int{"committed": 5, "failed": 1, "updating": 1, "waiting": 3}}}}
+	for range 2 {
+		if err := v.show(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"  canary  " + strings.Repeat("#", 30) + "  1/1", "> all     ###############xxx===---------  5/10  committed 5, failed 1, updating 1, waiting 3"} {
+		if strings.Count(out.String(), want) != 1 {
+			t.Errorf("%q does not have %q once", out.String(), want)
+		}
+	}
+	r.Phases[1].Good = 6
+	if err := v.show(r); err != nil || !strings.Contains(out.String(), "\x1b[3A\x1b[J") {
+		t.Errorf("the second picture is not drawn over the first: %q, %v", out.String(), err)
 	}
 }
