@@ -2,14 +2,11 @@ package service
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/fairlead/fairlead/agent/wire"
-	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/audit"
 	"github.com/fairlead/fairlead/tufrepo/director/auditlog"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
@@ -107,20 +104,4 @@ func (f *refusals) write(ctx context.Context, tenant string, e audit.Entry) {
 	if err != nil {
 		f.log.Error("a refusal is not in the audit log", "action", e.Action, "object", e.Object, "error", err)
 	}
-}
-
-// tellDevice notes that a device was refused. One that has proved who it is, and was
-// withdrawn, is told of in its tenant's log; the rest is nobody.
-func (s *Service) tellDevice(ctx context.Context, remote string, action audit.Action, id director.Identity, err error) {
-	var refused *director.Error
-	if !errors.As(err, &refused) || refused.Code == wire.CodeBusy || refused.Code == wire.CodeBadRequest {
-		return
-	}
-	e := audit.Entry{Time: s.Clock(), Actor: audit.Actor{Kind: audit.Nobody}, Action: action, Outcome: audit.Refused, Source: sourceOf(remote),
-		Detail: auditlog.Detail(map[string]string{"code": refused.Code, "reason": wire.Text(refused.Message)})}
-	tenant := ""
-	if refused.Code == wire.CodeRevoked && id.Device != "" {
-		tenant, e.Actor, e.Object = id.Tenant, audit.Actor{Kind: audit.Device, ID: id.Device}, "device/"+id.Device
-	}
-	s.refusals.tell(context.WithoutCancel(ctx), tenant, e)
 }

@@ -265,6 +265,29 @@ func TestLogsTellNobodyWhichTenantsExist(t *testing.T) {
 	}
 }
 
+// TestLogsHaveNoSecrets: also where somebody gives a token in place of its id.
+func TestLogsHaveNoSecrets(t *testing.T) {
+	s := newSite(t)
+	claim := s.tenant("acme", 1)
+	var token api.Token
+	s.ask("POST", "/tenants/acme/tokens", api.NewToken{Name: "x", Role: access.Admin}, &token)
+	s.refusal("POST", "/tokens/"+token.Token+"/revoke", nil)
+	s.as(token.Token).refusal("GET", "/devices/"+claim, nil)
+	s.refusal("DELETE", "/tenants/acme/claim-tokens/"+claim, nil)
+	for _, tenant := range []string{"", "acme"} {
+		text, err := json.Marshal(s.log(tenant, url.Values{}))
+		must(t, err)
+		for _, secret := range []string{token.Token, claim} {
+			if strings.Contains(string(text), secret[len(secret)-20:]) {
+				t.Errorf("the log of %q has the secret of %.20s", tenant, secret)
+			}
+		}
+		if tenant == "" && !strings.Contains(string(text), "token/flt_"+token.ID+"_...") {
+			t.Errorf("the log does not say which token was meant: %s", text)
+		}
+	}
+}
+
 // TestAuditKeyChanges: heads of a key whose private half is gone still count.
 func TestAuditKeyChanges(t *testing.T) {
 	s := newSite(t)
