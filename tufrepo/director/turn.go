@@ -305,9 +305,6 @@ func (t *turn) keep() {
 			delete(m.held, device)
 		}
 	}
-	if isOver(t.engine.Head().Run) {
-		m.forget() // it hardly has turns any more
-	}
 }
 
 // log says what people want to know of a turn.
