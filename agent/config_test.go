@@ -42,7 +42,7 @@ func TestConfigRefused(t *testing.T) {
 		name, old, new string // replaced in goodConfig
 		want           string // in the message
 	}{
-		{"unknown key", `"product"`, `"produkt"`, `line 4: unknown key "produkt"; known here: bootloader, ca,`},
+		{"unknown key", `"product"`, `"produkt"`, `line 4: unknown key "produkt"; known here: bootloader, broker, ca,`},
 		{"unknown key below", `"dir"`, `"folder"`, `line 7: unknown key "folder"; known here: dir, type`},
 		{"key in other case", `"service"`, `"Service"`, `line 2: unknown key "Service"`},
 		{"key twice", `"root": "root.json"`, `"root": "root.json", "root": "x"`, `"root"`},
