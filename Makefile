@@ -27,10 +27,13 @@ need: # says what the machine lacks before anything starts
 demo: need build ## show the whole path: build, sign, publish, direct, install, prove, commit
 	$(GO) run ./test/demo -bin bin
 
+# One package more at a time than there are processors: many tests wait for others.
+AT_ONCE := $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+
 test: need ## every test of ten minutes or less in all, with the race detector
 	@test -n '$(RACE)' || echo "no C compiler: testing without the race detector (apt-get install gcc)"
 	$(GO) vet ./...
-	$(GO) test $(RACE) -timeout 10m ./...
+	$(GO) test -p $(AT_ONCE) $(RACE) -timeout 10m ./...
 
 test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
 	$(GO) test -tags long -timeout 60m ./...

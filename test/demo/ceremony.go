@@ -110,7 +110,7 @@ func (d *demo) makeReleases(ctx context.Context) error {
 func (d *demo) release(ctx context.Context, version, hw string) error {
 	bundle := "release-" + version
 	_, err := d.tool(ctx, nil, "fairlead-sign", "release", "--repo", d.path("repo"), "--product", product,
-		"--version", version, "--hardware", hw, "--image", d.images[version], "--patches", "0", "--out", d.path(bundle),
+		"--version", version, "--hardware", hw, "--image", d.images[version], "--patches", "0", "--no-chunks", "--out", d.path(bundle),
 		"--key", d.key("dora")+".key", "--passphrase-file", d.path("people", "dora", "passphrase"))
 	if err != nil {
 		return err

@@ -69,5 +69,5 @@
 // # Not promised
 //
 // A turn directs [rollout.MaxActions] devices at most, and nobody else writes to SQLite
-// meanwhile: reports wait for a second or two while a large phase begins.
+// meanwhile: reports wait for seconds while a phase of thousands begins.
 package director
