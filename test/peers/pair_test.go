@@ -137,9 +137,6 @@ func executables(p pair) bool { return strings.HasSuffix(p.name, "bin") }
 // images are all others.
 func images(p pair) bool { return !executables(p) }
 
-// plain images are not compressed within.
-func plain(p pair) bool { return images(p) && p.format != "erofs-lz4" && p.format != "sqfs" }
-
 // named are our pairs of these names as ext4, and all images of foreign pairs.
 func named(names ...string) func(pair) bool {
 	return func(p pair) bool {
