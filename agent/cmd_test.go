@@ -149,7 +149,5 @@ func TestPauseHoldsTheDownload(t *testing.T) {
 	}
 	u.cmd("2", wire.CmdResume)
 	u.untilStaged()
-	if fmt.Sprint(u.events()) != "[downloading installing staged]" {
-		t.Errorf("%v", u.events())
-	}
+	u.when("[downloading installing staged]", func() bool { return fmt.Sprint(u.events()) == "[downloading installing staged]" })
 }

@@ -31,35 +31,24 @@ type dialer struct {
 	broker  *url.URL // nil: the service's port speaks MQTT
 	tcp     func(ctx context.Context, network, address string) (net.Conn, error)
 	proxy   func(*url.URL) (*url.URL, error)
-	tls     *tls.Config // without ServerName and NextProtos
-	resumed *sessions
+	mu      sync.Mutex
+	tls     *tls.Config // without ServerName and NextProtos; see config
 }
 
-// sessions are what TLS resumes. A resumed session speaks for the certificate that it began
-// with, so that a new one is not used before they are forgotten.
-type sessions struct {
-	mu    sync.Mutex
-	cache tls.ClientSessionCache
+// config is the TLS configuration of a connection that begins now.
+func (d *dialer) config() *tls.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tls.Clone()
 }
 
-func (s *sessions) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cache = tls.NewLRUClientSessionCache(4)
-}
-
-// Get implements tls.ClientSessionCache.
-func (s *sessions) Get(key string) (*tls.ClientSessionState, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cache.Get(key)
-}
-
-// Put implements tls.ClientSessionCache.
-func (s *sessions) Put(key string, state *tls.ClientSessionState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cache.Put(key, state)
+// forget has later connections resume no session of earlier ones. A resumed session speaks for the certificate that it began
+// with; what earlier connections are still told of sessions goes where nobody looks any more.
+func (d *dialer) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tls = d.tls.Clone()
+	d.tls.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 }
 
 func newDialer(n Network, cert func() (*tls.Certificate, error)) (*dialer, error) {
@@ -79,9 +68,7 @@ func newDialer(n Network, cert func() (*tls.Certificate, error)) (*dialer, error
 	if d.tcp == nil {
 		d.tcp = (&net.Dialer{KeepAlive: time.Minute}).DialContext
 	}
-	d.resumed = &sessions{}
-	d.resumed.forget()
-	d.tls = &tls.Config{RootCAs: n.Roots, Time: n.Now, MinVersion: tls.VersionTLS12, ClientSessionCache: d.resumed}
+	d.tls = &tls.Config{RootCAs: n.Roots, Time: n.Now, MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(4)}
 	if cert != nil {
 		d.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert() }
 	}
@@ -188,7 +175,7 @@ func (d *dialer) dialTLSTo(ctx context.Context, server *url.URL, port, protocol 
 	if err != nil {
 		return nil, err
 	}
-	cfg := d.tls.Clone()
+	cfg := d.config()
 	cfg.ServerName, cfg.NextProtos = server.Hostname(), []string{protocol}
 	conn := tls.Client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
@@ -236,7 +223,7 @@ func withPort(u *url.URL, port string) string {
 
 // transport carries HTTPS requests, over few connections that do not idle for long.
 func (d *dialer) transport() *http.Transport {
-	cfg := d.tls.Clone()
+	cfg := d.config()
 	cfg.NextProtos = []string{"http/1.1"}
 	return &http.Transport{
 		DialContext:            d.dial,
@@ -249,6 +236,41 @@ func (d *dialer) transport() *http.Transport {
 		IdleConnTimeout:        30 * time.Second,
 		ResponseHeaderTimeout:  30 * time.Second,
 		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+// roads carry HTTPS requests by connections that begin anew when the certificate is another one: what is busy at that
+// moment would be used again and again, and speak for the old one.
+type roads struct {
+	dial *dialer
+	mu   sync.Mutex
+	all  []*http.Transport // the last is the one that is used
+}
+
+func newRoads(d *dialer) *roads { return &roads{dial: d, all: []*http.Transport{d.transport()}} }
+
+// RoundTrip implements http.RoundTripper.
+func (r *roads) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	t := r.all[len(r.all)-1]
+	r.mu.Unlock()
+	return t.RoundTrip(req)
+}
+
+// renew has later requests make connections of their own.
+func (r *roads) renew() {
+	r.mu.Lock()
+	r.all = append(r.all[len(r.all)-1:], r.dial.transport())
+	r.mu.Unlock()
+	r.CloseIdleConnections()
+}
+
+// CloseIdleConnections is what http.Client asks for.
+func (r *roads) CloseIdleConnections() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.all {
+		t.CloseIdleConnections()
 	}
 }
 

@@ -59,8 +59,8 @@ func (l *Link) Renew(ctx context.Context, key crypto.Signer, req wire.EnrollRequ
 // NewCertificate says that Config.Certificate gives another one from now on: the next
 // connection begins with it. Those that are up stay.
 func (l *Link) NewCertificate() {
-	l.dial.resumed.forget()
-	l.http.CloseIdleConnections()
+	l.dial.forget()
+	l.roads.renew()
 }
 
 // enroll asks for a certificate for key, and looks at what comes.

@@ -18,6 +18,7 @@ type Link struct {
 	cfg     Config
 	dial    *dialer
 	http    *http.Client
+	roads   *roads // of http
 	api     *api
 	pending pending
 	wake    chan struct{}
@@ -46,8 +47,8 @@ func New(c Config) (*Link, error) {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	l := &Link{cfg: c, dial: d, wake: make(chan struct{}, 1)}
-	t := d.transport()
-	l.http = &http.Client{Transport: t}
+	t := newRoads(d)
+	l.http, l.roads = &http.Client{Transport: t}, t
 	l.api = newAPI(d, t, c.Timing.Answer, c.Now)
 	return l, nil
 }
