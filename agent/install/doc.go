@@ -17,7 +17,8 @@
 // meets, while others go on. No image is in memory: the buffers of an install are bounded by Limits.Buffers, lie outside
 // of Go's heap, and are given back at the end. Each worker has room for one frame of the image; the rest is for stored
 // bytes, which take as much as they have. The index comes on top, 20 KiB for an image of 1 GiB in frames of 4 MiB and 16 MiB at
-// most, and 256 KiB while zeros are written to what cannot be punched.
+// most, and 256 KiB while zeros are written to what cannot be punched; for chunks 6 MiB at most, and 300 KiB to 5 MiB for each
+// worker while base and slot are searched, by the size of a chunk.
 //
 // # Fetching
 //

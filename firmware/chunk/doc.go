@@ -22,6 +22,6 @@
 //
 // # Memory
 //
-// An index of n chunks takes 40 bytes for each, a Finder 20 and 128 KiB; n is [MaxChunks] at most, so that both together
-// have less than 5 MiB.
+// An index of n chunks takes 40 bytes for each, a Finder about 50; n is [MaxChunks] at most, so that both together have
+// less than 6 MiB.
 package chunk

@@ -97,10 +97,9 @@ func find(t testing.TB) string {
 	if path, err := exec.LookPath("mosquitto"); err == nil {
 		return path
 	}
-	if path := "/usr/sbin/mosquitto"; exec.Command(path, "-h").Run() != nil {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
+	const debian = "/usr/sbin/mosquitto" // where Debian has it, not in everybody's PATH
+	if _, err := os.Stat(debian); err == nil {
+		return debian
 	}
 	if os.Getenv("FAIRLEAD_NO_MOSQUITTO") != "" {
 		t.Skip("FAIRLEAD_NO_MOSQUITTO is set")
