@@ -1,0 +1,260 @@
+package frames
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/fairlead/fairlead/firmware"
+)
+
+// Block is the size of what is shared, in bytes.
+const Block = 64 << 10
+
+// Store keeps blocks. It is safe for concurrent use; one process at a time may have it.
+type Store struct {
+	dir    string
+	blocks *os.File
+	seed   maphash.Seed
+	zeros  [Block]byte
+
+	mu    sync.Mutex
+	count uint32              // blocks stored
+	found map[uint64][]uint32 // by hash
+	shown sync.Mutex          // one image file is made at a time
+}
+
+// Open opens the store in dir, and makes it if it is not there. It reads all blocks once.
+func Open(dir string) (*Store, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "images"), 0o700); err != nil {
+		return nil, fmt.Errorf("opening the store of slots: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "blocks"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store of slots: %w", err)
+	}
+	s := &Store{dir: dir, blocks: f, seed: maphash.MakeSeed(), found: map[uint64][]uint32{}}
+	if err := s.index(); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the store of slots: %w", err), f.Close())
+	}
+	return s, nil
+}
+
+// index finds out what is there. A block that was not written whole is nobody's, and written over.
+func (s *Store) index() error {
+	buf := make([]byte, Block)
+	for {
+		_, err := s.blocks.ReadAt(buf, int64(s.count)*Block)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.count++
+		sum := maphash.Bytes(s.seed, buf)
+		s.found[sum] = append(s.found[sum], s.count)
+	}
+}
+
+// Close closes the store. No slot may be open.
+func (s *Store) Close() error { return s.blocks.Close() }
+
+// Blocks is how many different blocks there are.
+func (s *Store) Blocks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.count)
+}
+
+// intern returns the number of a block of Block bytes.
+func (s *Store) intern(p []byte) (uint32, error) {
+	if bytes.Equal(p, s.zeros[:]) {
+		return 0, nil
+	}
+	sum := maphash.Bytes(s.seed, p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.found[sum] {
+		if same, err := s.same(n, p); same || err != nil {
+			return n, err
+		}
+	}
+	if _, err := s.blocks.WriteAt(p, int64(s.count)*Block); err != nil {
+		return 0, fmt.Errorf("storing a block of a slot: %w", err)
+	}
+	s.count++
+	s.found[sum] = append(s.found[sum], s.count)
+	return s.count, nil
+}
+
+// buffers are for comparing.
+var buffers = sync.Pool{New: func() any { return new([Block]byte) }}
+
+func (s *Store) same(n uint32, p []byte) (bool, error) {
+	buf := buffers.Get().(*[Block]byte)
+	defer buffers.Put(buf)
+	err := s.read(n, buf[:], 0)
+	return err == nil && bytes.Equal(buf[:], p), err
+}
+
+// read reads a part of a block.
+func (s *Store) read(n uint32, p []byte, at int64) error {
+	if n == 0 {
+		clear(p)
+		return nil
+	}
+	if _, err := s.blocks.ReadAt(p, int64(n-1)*Block+at); err != nil {
+		return fmt.Errorf("reading block %d of the slots: %w", n, err)
+	}
+	return nil
+}
+
+// Content is what a slot holds: the number of each block. What is behind its end is zeros.
+type Content []uint32
+
+// Equal reports whether two contents are the same bytes.
+func (c Content) Equal(d Content) bool {
+	if len(c) < len(d) {
+		c, d = d, c
+	}
+	for i, n := range c {
+		if i < len(d) && d[i] != n || i >= len(d) && n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Import stores the image in the file at path.
+func (s *Store) Import(path string) (Content, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var c Content
+	buf := make([]byte, Block)
+	for {
+		n, err := io.ReadFull(f, buf)
+		if err == io.EOF {
+			return c, nil
+		}
+		if err != nil && err != io.ErrUnexpectedEOF {
+			return nil, fmt.Errorf("storing the image %s: %w", path, err)
+		}
+		clear(buf[n:])
+		block, err := s.intern(buf)
+		if err != nil {
+			return nil, err
+		}
+		c = append(c, block)
+	}
+}
+
+const magic = "FLSLOT1\n"
+
+// mapPath is where the content of the slot at path is kept.
+func mapPath(path string) string { return path + ".map" }
+
+// Load reads what the slot at path holds; nothing for a slot that is not there.
+func Load(path string) (Content, error) {
+	b, err := os.ReadFile(mapPath(path))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a slot: %w", err)
+	}
+	if len(b)%4 != 0 || !bytes.HasPrefix(b, []byte(magic)) {
+		return nil, fmt.Errorf("reading a slot: %s is not the map of one", mapPath(path))
+	}
+	c := make(Content, (len(b)-len(magic))/4)
+	for i := range c {
+		c[i] = binary.LittleEndian.Uint32(b[len(magic)+4*i:])
+	}
+	return c, nil
+}
+
+// Save replaces what the slot at path holds, at once.
+func (c Content) Save(path string) error {
+	part := mapPath(path) + ".part"
+	if err := os.WriteFile(part, c.encode(), 0o600); err != nil {
+		return fmt.Errorf("keeping a slot: %w", err)
+	}
+	return os.Rename(part, mapPath(path))
+}
+
+func (c Content) encode() []byte {
+	b := make([]byte, 0, len(magic)+4*len(c))
+	b = append(b, magic...)
+	for _, n := range c {
+		b = binary.LittleEndian.AppendUint32(b, n)
+	}
+	return b
+}
+
+// Show makes path a link to a file with what the slot there holds, for readers that want a file. What is written to the slot
+// later does not show in it.
+func (s *Store) Show(path string) error {
+	c, err := Load(path)
+	if err != nil {
+		return err
+	}
+	file, err := s.file(c)
+	if err != nil {
+		return err
+	}
+	if now, err := os.Readlink(path); err == nil && now == file {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(file, path)
+}
+
+// file is a file with some content.
+func (s *Store) file(c Content) (string, error) {
+	dir, err := filepath.Abs(s.dir)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "images", firmware.Sum(c.encode()).String())
+	s.shown.Lock()
+	defer s.shown.Unlock()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return path, err
+	}
+	if err := s.write(c, path+".part"); err != nil {
+		return "", fmt.Errorf("showing a slot as a file: %w", err)
+	}
+	return path, os.Rename(path+".part", path)
+}
+
+func (s *Store) write(c Content, path string) (err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := make([]byte, Block)
+	for i, n := range c {
+		if n == 0 {
+			continue
+		}
+		if err := s.read(n, buf, 0); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(buf, int64(i)*Block); err != nil {
+			return err
+		}
+	}
+	return f.Truncate(int64(len(c)) * Block)
+}
