@@ -1,0 +1,221 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Errors of a line that is down.
+var (
+	ErrDown = errors.New("the line is down (simulated)")
+	ErrLost = errors.New("the connection was lost (simulated)")
+)
+
+// Counters is what went over lines. One may count for a whole fleet.
+type Counters struct {
+	Received, Sent    atomic.Int64 // bytes
+	Connections, Open atomic.Int64
+	Failed            atomic.Int64 // connections that were not made
+	HTTP, MQTT, Other atomic.Int64 // connections by what the client asked TLS for
+}
+
+// Line is the line of one unit. It is safe for concurrent use.
+type Line struct {
+	class    atomic.Pointer[Class]
+	counters *Counters
+	began    time.Time
+	phase    float64 // where in its period of being offline the unit begins
+	dial     net.Dialer
+	received atomic.Int64
+
+	mu    sync.Mutex
+	rand  *rand.Rand
+	down  bool // the unit has no power
+	cable bool // pulled
+	web   bool // the web server is out of reach, the broker is not
+	conns map[*conn]struct{}
+	in    *rate.Limiter
+	out   *rate.Limiter
+}
+
+// New makes a line. Everything random in it comes from seed; counters may be shared.
+func New(c Class, seed uint64, counters *Counters) *Line {
+	l := &Line{counters: counters, began: time.Now(), rand: rand.New(rand.NewPCG(seed, 7)), conns: map[*conn]struct{}{}}
+	l.phase = l.rand.Float64()
+	l.dial.KeepAlive = -1
+	l.SetClass(c)
+	return l
+}
+
+// SetClass makes it another kind of line from now on.
+func (l *Line) SetClass(c Class) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.class.Store(&c)
+	l.in, l.out = limiter(c.Rate), limiter(c.Rate)
+}
+
+// Class is what kind of line it is.
+func (l *Line) Class() Class { return *l.class.Load() }
+
+// Received is how many bytes the unit has received, TLS included.
+func (l *Line) Received() int64 { return l.received.Load() }
+
+// maxChunk bounds what is sent or received at once on a line with a rate, in bytes.
+const maxChunk = 16 << 10
+
+func limiter(bytesPerSecond int64) *rate.Limiter {
+	if bytesPerSecond == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(bytesPerSecond), maxChunk)
+}
+
+// Cut ends all connections at once, without a word, and lets none be made.
+func (l *Line) Cut() { l.set(func() { l.down = true }, true) }
+
+// Restore lets connections be made again.
+func (l *Line) Restore() { l.set(func() { l.down = false }, false) }
+
+// Pull takes the line away, or brings it back.
+func (l *Line) Pull(away bool) { l.set(func() { l.cable = away }, away) }
+
+// BlockWeb has HTTPS fail while MQTT goes on, as when the web server is down; connections that speak it end.
+func (l *Line) BlockWeb(blocked bool) {
+	l.mu.Lock()
+	l.web = blocked
+	victims := l.open()
+	l.mu.Unlock()
+	for _, c := range victims {
+		if blocked && c.protocol.Load() == protocolHTTP {
+			c.abort()
+		}
+	}
+}
+
+func (l *Line) set(change func(), end bool) {
+	l.mu.Lock()
+	change()
+	victims := l.open()
+	l.mu.Unlock()
+	for _, c := range victims {
+		if end {
+			c.abort()
+		}
+	}
+}
+
+// open lists connections, with the lock held.
+func (l *Line) open() (all []*conn) {
+	for c := range l.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Dial connects as net.Dialer does.
+func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := l.connect(ctx, network, address)
+	if err != nil {
+		l.counters.Failed.Add(1)
+		return nil, fmt.Errorf("connecting to %s: %w", address, err)
+	}
+	l.counters.Connections.Add(1)
+	l.counters.Open.Add(1)
+	return c, nil
+}
+
+func (l *Line) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	class := l.Class()
+	if l.isDown() {
+		return nil, ErrDown
+	}
+	if err := pause(ctx, class.Latency); err != nil {
+		return nil, err
+	}
+	var raw net.Conn
+	var err error
+	if class.Portal {
+		raw = portal()
+	} else if raw, err = l.dial.DialContext(ctx, network, address); err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: raw, line: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down || l.cable {
+		raw.Close()
+		return nil, ErrDown
+	}
+	l.conns[c] = struct{}{}
+	return c, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// isDown: without power, pulled, or in its offline hours.
+func (l *Line) isDown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down || l.cable || l.offline()
+}
+
+func (l *Line) offline() bool {
+	c := l.Class()
+	if c.Offline == 0 {
+		return false
+	}
+	since := time.Since(l.began) + time.Duration(l.phase*float64(c.Every))
+	return since%c.Every < c.Offline
+}
+
+func (l *Line) blocked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.web
+}
+
+// chance is true with probability p.
+func (l *Line) chance(p float64) bool {
+	if p <= 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rand.Float64() < p
+}
+
+func (l *Line) limiters() (in, out *rate.Limiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.in, l.out
+}
+
+func (l *Line) closed(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, open := l.conns[c]; open {
+		delete(l.conns, c)
+		l.counters.Open.Add(-1)
+	}
+}
