@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -17,6 +19,7 @@ import (
 	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware/durable"
 )
 
 // Options are the world around an agent. The zero value is a real device's.
@@ -28,6 +31,8 @@ type Options struct {
 	BuildTime time.Time        // no time before it is believed
 	BootID    string           // of this boot; "" means the kernel's
 
+	Disk     durable.Disk    // where the state folder and that of the bootloader are
+	Names    io.Reader       // of randomness, for the names of updates and of outboxes; nil means crypto/rand
 	Boot     boot.Bootloader // nil means the one of the configuration
 	OpenSlot OpenSlot        // nil means install.OpenSlot
 	Dial     Dial            // nil means net.Dialer's
@@ -93,7 +98,7 @@ func New(c Config, o Options) (*Agent, error) {
 	a := &Agent{cfg: c, o: o.withDefaults(), boot: o.Boot}
 	a.throttle.SetRate(c.Rate)
 	if a.boot == nil {
-		f, err := boot.OpenFile(c.Bootloader.Dir, boot.FileOptions{})
+		f, err := boot.OpenFile(c.Bootloader.Dir, boot.FileOptions{Disk: o.Disk})
 		if err != nil {
 			return nil, err
 		}
@@ -111,6 +116,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Float64
+	}
+	if o.Names == nil {
+		o.Names = cryptorand.Reader
 	}
 	if o.BootID == "" {
 		o.BootID = kernelBootID()

@@ -58,7 +58,7 @@ func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot instal
 	defer cancel(nil)
 	verifying := false
 	p := install.Plan{
-		Manifest: m, Source: a.source, Target: slot, Slot: string(a.slot), Journal: a.path(journalName),
+		Manifest: m, Source: a.source, Target: slot, Slot: string(a.slot), Journal: a.path(journalName), Disk: a.o.Disk,
 		Throttle: &a.throttle, Limits: a.o.Limits, Log: a.o.Log, Rand: a.o.Rand,
 		Progress: func(p install.Progress) {
 			if p.Phase == install.PhaseVerify && !verifying {

@@ -28,7 +28,7 @@ func (a *Agent) enabled() bool { return *a.cfg.Enabled && !a.cloud().Off }
 // again, and a device that is cut off by mistake helps nobody.
 func (a *Agent) cloud() cloud {
 	var c cloud
-	if _, err := load(folder(a.cfg.State), cloudName, &c); err != nil {
+	if _, err := load(a.folder(), cloudName, &c); err != nil {
 		a.o.Log.Error("the switch of the cloud connection cannot be read and counts as on", "error", err)
 		return cloud{}
 	}
@@ -39,7 +39,7 @@ func (a *Agent) setCloud(c cloud) error {
 	c.Schema = schema
 	b, err := json.Marshal(c)
 	if err == nil {
-		err = folder(a.cfg.State).Save(cloudName, b)
+		err = a.folder().Save(cloudName, b)
 	}
 	if err != nil {
 		return fmt.Errorf("keep the switch of the cloud connection: %w", err)

@@ -21,7 +21,6 @@ import (
 	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
-	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/firmware/strictjson"
 )
 
@@ -127,7 +126,7 @@ func (a *Agent) saveIdentity(id identity) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(a.path(identityName), b, 0o600)
+	return a.o.Disk.WriteFile(a.path(identityName), b, 0o600)
 }
 
 // ReadClaim reads a claim token from a file, or from the one of the configuration for "".
@@ -171,7 +170,7 @@ func (s *session) network() (link.Network, error) {
 }
 
 func (a *Agent) loadIdentity() (identity, error) {
-	b, err := os.ReadFile(a.path(identityName))
+	b, err := a.o.Disk.ReadFile(a.path(identityName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return identity{}, fmt.Errorf("%w: get a claim token from the operator of the service, then fairlead-agent enroll", ErrNotEnrolled)
 	}
@@ -228,19 +227,19 @@ func (a *Agent) makeKey() (*ecdsa.PrivateKey, error) {
 		return nil, err
 	}
 	b := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return key, durable.WriteFile(a.path(keyName), b, 0o600)
+	return key, a.o.Disk.WriteFile(a.path(keyName), b, 0o600)
 }
 
 func (a *Agent) loadKey() (*ecdsa.PrivateKey, error) {
 	path := a.path(keyName)
-	info, err := os.Stat(path)
+	info, err := a.o.Disk.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("device key: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("device key %s can be read by others: chmod 600 it, and enrol anew if others had access", path)
 	}
-	b, err := os.ReadFile(path)
+	b, err := a.o.Disk.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("device key: %w", err)
 	}

@@ -146,8 +146,12 @@ func (s *session) installLocal(ctx context.Context, path string, repo *client.Cl
 	if err != nil {
 		return err
 	}
+	id, err := uuid.NewRandomFromReader(s.o.Names)
+	if err != nil {
+		return err
+	}
 	err = s.m.begin(update{
-		ID: uuid.NewString(), Local: true, Product: s.cfg.Product, From: s.m.holds(b.Running, b.Running).Version, To: version,
+		ID: id.String(), Local: true, Product: s.cfg.Product, From: s.m.holds(b.Running, b.Running).Version, To: version,
 		Target: target{Path: path},
 	})
 	if err != nil {

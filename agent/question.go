@@ -8,13 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"os"
 	"time"
 
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
-	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/firmware/strictjson"
 	"github.com/fairlead/fairlead/tufrepo/direction"
 )
@@ -166,13 +164,13 @@ func (a *Agent) Answer(say wire.Say, later time.Duration) (Question, error) {
 		return *q, err
 	}
 	q.take(w)
-	return *q, durable.WriteFile(a.path(answerName), b, 0o600)
+	return *q, a.o.Disk.WriteFile(a.path(answerName), b, 0o600)
 }
 
 // hearAnswer looks whether somebody has answered. The file goes when what it says is kept.
 func (l *loop) hearAnswer() {
 	path := l.path(answerName)
-	a, err := readAnswer(path)
+	a, err := l.readAnswer()
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -182,23 +180,23 @@ func (l *loop) hearAnswer() {
 		l.stumble(err)
 		return
 	}
-	if err := durable.Remove(path); err != nil {
+	if err := l.o.Disk.Remove(path); err != nil {
 		l.o.Log.Warn("remove the answer", "error", err)
 	}
 }
 
-func readAnswer(path string) (answer, error) {
-	var a answer
-	f, err := os.Open(path)
+func (a *Agent) readAnswer() (answer, error) {
+	var w answer
+	f, err := a.o.Disk.Open(a.path(answerName))
 	if err != nil {
-		return a, err
+		return w, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxAnswer+1))
 	if err == nil {
-		err = strictjson.Decode(b, strictjson.Options{MaxBytes: maxAnswer}, &a)
+		err = strictjson.Decode(b, strictjson.Options{MaxBytes: maxAnswer}, &w)
 	}
-	return a, err
+	return w, err
 }
 
 // ask makes sure that what is asked about is genuine and for this device, and asks then.

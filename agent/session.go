@@ -35,10 +35,10 @@ type session struct {
 
 // open takes the state folder. ErrRunning if another agent has it.
 func (a *Agent) open() (*session, error) {
-	if err := durable.MkdirAll(a.cfg.State, 0o700); err != nil {
+	if err := a.o.Disk.MkdirAll(a.cfg.State, 0o700); err != nil {
 		return nil, fmt.Errorf("open the state folder: %w", err)
 	}
-	lock, err := durable.TryLock(a.path(lockName))
+	lock, err := a.o.Disk.TryLock(a.path(lockName))
 	if errors.Is(err, durable.ErrLocked) {
 		return nil, fmt.Errorf("%w: %w: stop it first, systemctl stop fairlead-agent", ErrRunning, err)
 	}
@@ -53,15 +53,15 @@ func (a *Agent) open() (*session, error) {
 }
 
 func (s *session) prepare() (err error) {
-	if err := durable.SweepTemps(s.cfg.State); err != nil {
+	if err := s.o.Disk.SweepTemps(s.cfg.State); err != nil {
 		return err
 	}
-	if s.out, err = outbox.Open(s.cfg.State, outbox.Options{Log: s.o.Log}); err != nil {
+	if s.out, err = outbox.Open(s.cfg.State, outbox.Options{Log: s.o.Log, Disk: s.o.Disk, Names: s.o.Names}); err != nil {
 		return err
 	}
 	s.m = &machine{
 		observe: s.o.Observe,
-		files:   folder(s.cfg.State), boot: s.boot, out: s.out, now: s.now, log: s.o.Log,
+		files:   s.folder(), boot: s.boot, out: s.out, now: s.now, log: s.o.Log,
 		native: Release{Product: s.cfg.Product, Version: s.cfg.Factory.Version, Counter: s.cfg.Factory.Counter},
 	}
 	return s.m.open()
@@ -95,7 +95,7 @@ func (s *session) openRepository(source client.Source) (*client.Client, error) {
 		return nil, err
 	}
 	c, err := client.Open(client.Config{
-		Dir: s.path(imageName), Root: root, Source: source,
+		Dir: s.path(imageName), Disk: s.o.Disk, Root: root, Source: source,
 		Clock: s.o.Clock, BuildTime: s.o.BuildTime, Log: s.o.Log,
 	})
 	if err != nil {

@@ -179,10 +179,15 @@ type files interface {
 }
 
 // folder is the files of a device: two copies of each.
-type folder string
+type folder struct {
+	disk durable.Disk
+	dir  string
+}
 
-func (f folder) Load(name string) ([]byte, error)    { return durable.LoadPair(string(f), name) }
-func (f folder) Save(name string, data []byte) error { return durable.SavePair(string(f), name, data) }
+func (a *Agent) folder() folder { return folder{a.o.Disk, a.cfg.State} }
+
+func (f folder) Load(name string) ([]byte, error)    { return f.disk.LoadPair(f.dir, name) }
+func (f folder) Save(name string, data []byte) error { return f.disk.SavePair(f.dir, name, data) }
 
 // lostError: a file is there and says nothing.
 type lostError struct {

@@ -90,7 +90,7 @@ type SlotInfo struct {
 // look reads what there is without taking the state folder.
 func (a *Agent) look() (*machine, boot.State, error) {
 	m := &machine{
-		files: folder(a.cfg.State), boot: a.boot, log: a.o.Log,
+		files: a.folder(), boot: a.boot, log: a.o.Log,
 		native: Release{Product: a.cfg.Product, Version: a.cfg.Factory.Version, Counter: a.cfg.Factory.Counter},
 	}
 	var err error
@@ -114,13 +114,13 @@ func (a *Agent) Status() (Status, error) {
 		return Status{}, err
 	}
 	s := Status{
-		Agent: a.o.Version, Running: locked(a.path(lockName)), Enabled: a.enabled(), Product: a.cfg.Product, Hardware: a.cfg.Hardware,
+		Agent: a.o.Version, Running: a.locked(), Enabled: a.enabled(), Product: a.cfg.Product, Hardware: a.cfg.Hardware,
 		Version: m.holds(b.Running, b.Running).Version, Floor: m.floor(),
 		Outcome: m.outcome(), Since: m.state.Since, Slots: a.slots(m, b),
 	}
 	now := a.clock()
 	s.Wait, s.Question, s.Offline = m.state.waits(now), m.state.asked(now), a.cloud().Off
-	if w, err := readAnswer(a.path(answerName)); err == nil && s.Question != nil && w.Update == s.Question.Update {
+	if w, err := a.readAnswer(); err == nil && s.Question != nil && w.Update == s.Question.Update {
 		s.Question.take(w) // the daemon will, in a second
 	}
 	if t := m.state.Trouble; t != nil {
@@ -129,7 +129,7 @@ func (a *Agent) Status() (Status, error) {
 	if id, err := a.loadIdentity(); err == nil {
 		s.Device = id.Device
 	}
-	if out, err := outbox.Open(a.cfg.State, outbox.Options{}); err == nil {
+	if out, err := outbox.Open(a.cfg.State, outbox.Options{Disk: a.o.Disk}); err == nil {
 		s.Outbox = out.Len()
 	}
 	return s, nil
@@ -170,10 +170,10 @@ func (a *Agent) slots(m *machine, b boot.State) []SlotInfo {
 	return all
 }
 
-// locked says whether somebody holds the lock on a file. It looks into the kernel's list,
+// locked says whether somebody holds the lock of the state folder. It looks into the kernel's list,
 // because to try the lock would keep an agent that starts at that moment from having it.
-func locked(path string) bool {
-	info, err := os.Stat(path)
+func (a *Agent) locked() bool {
+	info, err := a.o.Disk.Stat(a.path(lockName))
 	if err != nil {
 		return false
 	}

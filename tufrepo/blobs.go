@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
 
@@ -48,7 +47,7 @@ func (p *publication) putBlob(ctx context.Context, f bundle.File, total int64) e
 	}
 	defer src.Close()
 	err = p.change(f.Name, func() error {
-		dst, err := durable.Create(p.path(f.Name), fileMode)
+		dst, err := p.disk.Create(p.path(f.Name), fileMode)
 		if err != nil {
 			return err
 		}

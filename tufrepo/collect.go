@@ -99,7 +99,7 @@ func isRoot(name string) bool {
 func (r *Repo) removeEmptyFolders(removed []string) {
 	for _, name := range removed {
 		if dir := path.Dir(name); path.Dir(dir) == "targets" {
-			_ = os.Remove(r.path(dir))
+			_ = r.disk.Remove(r.path(dir))
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -51,10 +50,10 @@ func Init(dir string, o InitOptions) (*Repo, error) {
 }
 
 func (r *Repo) makeAll(alg keyfile.Algorithm) error {
-	if err := durable.MkdirAll(r.dir, dirMode); err != nil {
+	if err := r.disk.MkdirAll(r.dir, dirMode); err != nil {
 		return err
 	}
-	if err := durable.MkdirAll(r.path("state"), stateMode); err != nil {
+	if err := r.disk.MkdirAll(r.path("state"), stateMode); err != nil {
 		return err
 	}
 	unlock, err := r.lock()
@@ -66,7 +65,7 @@ func (r *Repo) makeAll(alg keyfile.Algorithm) error {
 		return fmt.Errorf("it is one already: %w", fs.ErrExist)
 	}
 	for _, name := range []string{"metadata", "targets", "blobs"} {
-		if err := durable.MkdirAll(r.path(name), dirMode); err != nil {
+		if err := r.disk.MkdirAll(r.path(name), dirMode); err != nil {
 			return err
 		}
 	}

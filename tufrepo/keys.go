@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -47,7 +46,7 @@ func (r *Repo) NewKey(name string, alg keyfile.Algorithm) (Key, error) {
 }
 
 func (r *Repo) newKey(name string, alg keyfile.Algorithm) (public string, err error) {
-	if err := durable.MkdirAll(r.path(keysDir), stateMode); err != nil {
+	if err := r.disk.MkdirAll(r.path(keysDir), stateMode); err != nil {
 		return "", err
 	}
 	private := path.Join(keysDir, name+".key")

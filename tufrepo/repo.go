@@ -42,6 +42,7 @@ const (
 type Options struct {
 	Clock func() time.Time // nil means time.Now
 	Log   *slog.Logger     // nil means none
+	Disk  durable.Disk     // by which the folder is changed; it is read as it is
 }
 
 // Repo is a repository folder. Its methods may be called from several
@@ -51,6 +52,7 @@ type Repo struct {
 	dir    string
 	clock  func() time.Time
 	log    *slog.Logger
+	disk   durable.Disk
 	config config
 
 	// around is called before and after every change of a file, by name; an
@@ -106,7 +108,7 @@ func (c config) check() error {
 }
 
 func newRepo(dir string, o Options) *Repo {
-	r := &Repo{dir: dir, clock: o.Clock, log: o.Log}
+	r := &Repo{dir: dir, clock: o.Clock, log: o.Log, disk: o.Disk}
 	if r.clock == nil {
 		r.clock = time.Now
 	}
@@ -133,7 +135,7 @@ func (r *Repo) path(name string) string { return filepath.Join(r.dir, filepath.F
 
 // lock is held for every change.
 func (r *Repo) lock() (unlock func(), err error) {
-	l, err := durable.TryLock(r.path(lockName))
+	l, err := r.disk.TryLock(r.path(lockName))
 	if errors.Is(err, durable.ErrLocked) {
 		return nil, fmt.Errorf("%w: %w; try again when it is done", ErrBusy, err)
 	}
@@ -176,7 +178,7 @@ func (r *Repo) sweep() error {
 			if err != nil || !e.IsDir() {
 				return err
 			}
-			return durable.SweepTemps(path)
+			return r.disk.SweepTemps(path)
 		})
 		if err != nil {
 			return fmt.Errorf("clearing leftovers: %w", err)
@@ -203,10 +205,10 @@ func (r *Repo) change(name string, f func() error) error {
 func (r *Repo) write(name string, data []byte) error {
 	err := r.change(name, func() error {
 		path := r.path(name)
-		if err := durable.MkdirAll(filepath.Dir(path), dirMode); err != nil {
+		if err := r.disk.MkdirAll(filepath.Dir(path), dirMode); err != nil {
 			return err
 		}
-		return durable.WriteFile(path, data, fileMode)
+		return r.disk.WriteFile(path, data, fileMode)
 	})
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
@@ -215,7 +217,7 @@ func (r *Repo) write(name string, data []byte) error {
 }
 
 func (r *Repo) remove(name string) error {
-	err := r.change(name, func() error { return durable.Remove(r.path(name)) })
+	err := r.change(name, func() error { return r.disk.Remove(r.path(name)) })
 	if err != nil {
 		return fmt.Errorf("removing %s: %w", name, err)
 	}

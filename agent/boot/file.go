@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -21,11 +20,14 @@ const (
 type FileOptions struct {
 	Tries int  // starts that a trial gets, 1 to 7; 0 means 1
 	First Slot // committed slot of a folder that holds no state yet; "" means a
+
+	Disk durable.Disk // where the folder is
 }
 
 // File is a bootloader whose state lies in a folder. It is safe for concurrent use within one process; between processes
 // the agent's own lock keeps order.
 type File struct {
+	disk  durable.Disk
 	dir   string
 	tries int
 	first Slot
@@ -36,7 +38,7 @@ var _ Bootloader = (*File)(nil)
 
 // OpenFile opens the boot state in dir, and makes the folder if it is not there. It writes no state.
 func OpenFile(dir string, o FileOptions) (*File, error) {
-	f := &File{dir: dir, tries: max(o.Tries, 1), first: A}
+	f := &File{disk: o.Disk, dir: dir, tries: max(o.Tries, 1), first: A}
 	if o.Tries < 0 || o.Tries > maxTries {
 		return nil, fmt.Errorf("opening the boot state: %d tries, want 1 to %d", o.Tries, maxTries)
 	}
@@ -46,10 +48,10 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 	if !f.first.Valid() {
 		return nil, fmt.Errorf("opening the boot state: no slot %q, want a or b", f.first)
 	}
-	if err := durable.MkdirAll(dir, 0o700); err != nil {
+	if err := f.disk.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the boot state: %w", err)
 	}
-	return f, durable.SweepTemps(dir)
+	return f, f.disk.SweepTemps(dir)
 }
 
 // State implements Bootloader.
@@ -195,7 +197,7 @@ func (f *File) edit(edit func(r *record, running Slot) error) error {
 
 // load returns the stored state; the first state for a folder that was never used; ErrLost if there was one.
 func (f *File) load() (record, error) {
-	data, err := durable.LoadPair(f.dir, pairName)
+	data, err := f.disk.LoadPair(f.dir, pairName)
 	switch {
 	case err == nil:
 		r, err := parseRecord(data)
@@ -220,7 +222,7 @@ func (f *File) save(r record) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.SavePair(f.dir, pairName, data); err != nil {
+	if err := f.disk.SavePair(f.dir, pairName, data); err != nil {
 		return fmt.Errorf("writing the boot state: %w", err)
 	}
 	return nil
@@ -228,7 +230,7 @@ func (f *File) save(r record) error {
 
 // running returns what Boot started last and why; none when it never did, or when the file cannot be read.
 func (f *File) running() (Slot, string) {
-	data, err := os.ReadFile(filepath.Join(f.dir, runningName))
+	data, err := f.disk.ReadFile(filepath.Join(f.dir, runningName))
 	if err != nil || len(data) > maxRunning {
 		return "", ""
 	}

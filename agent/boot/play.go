@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-
-	"github.com/fairlead/fairlead/firmware/durable"
 )
 
 // Boot plays the bootloader at a start of the device: it decides which slot to start, and writes down what it must
@@ -60,7 +58,7 @@ func (f *File) note(slot Slot, why string) error {
 		return nil
 	}
 	line := fmt.Sprintf("%s %s\n", slot, why)
-	if err := durable.WriteFile(filepath.Join(f.dir, runningName), []byte(line), 0o600); err != nil {
+	if err := f.disk.WriteFile(filepath.Join(f.dir, runningName), []byte(line), 0o600); err != nil {
 		return fmt.Errorf("noting that slot %s runs: %w", slot, err)
 	}
 	return nil

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime"
 
 	"github.com/fairlead/fairlead/firmware"
-	"github.com/fairlead/fairlead/firmware/durable"
 )
 
 // carrier is a file that carries the image, frame by frame: the artifact, a patch, or the chunks.
@@ -136,7 +134,7 @@ const maxKept = 2 << 20
 // keep saves a head in the journal's folder, so that an install that is interrupted does not fetch it again.
 func (r *run) keep(c *carrier) {
 	if c.Head.Length <= maxKept && r.kept(c) == nil {
-		if err := durable.WriteFile(r.keptPath(c), c.raw, 0o600); err != nil {
+		if err := r.Disk.WriteFile(r.keptPath(c), c.raw, 0o600); err != nil {
 			r.Log.Warn("an interrupted install would fetch the index again", "err", err)
 		}
 	}
@@ -145,11 +143,11 @@ func (r *run) keep(c *carrier) {
 
 // kept is the head that keep saved; nil if it is another one, or none.
 func (r *run) kept(c *carrier) []byte {
-	info, err := os.Stat(r.keptPath(c))
+	info, err := r.Disk.Stat(r.keptPath(c))
 	if err != nil || info.Size() != c.Head.Length || c.Head.Length > maxKept {
 		return nil
 	}
-	b, err := os.ReadFile(r.keptPath(c))
+	b, err := r.Disk.ReadFile(r.keptPath(c))
 	if err != nil || firmware.Sum(b) != c.Head.SHA256 {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/durable"
 )
 
 // Source gives parts of files of a repository. The name of a blob is "blobs/" and its SHA-256 in hex. A source may end
@@ -21,9 +22,10 @@ type Source interface {
 type Plan struct {
 	Manifest *firmware.Manifest // verified
 	Source   Source
-	Target   Device // the slot, forbidden to the bootloader by the caller
-	Slot     string // its name; what the journal says is true of this slot only
-	Journal  string // folder of the journal; it is made if need be
+	Target   Device       // the slot, forbidden to the bootloader by the caller
+	Slot     string       // its name; what the journal says is true of this slot only
+	Journal  string       // folder of the journal; it is made if need be
+	Disk     durable.Disk // where the journal is
 
 	// Base is an image that the device has already, as in the slot that runs, and BaseImage what it is believed to be. Where
 	// the release has a patch from that image, the patch is fetched in place of the artifact. Whether the belief is right

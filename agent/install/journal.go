@@ -36,14 +36,15 @@ func (r record) of(other record) bool {
 
 // journal keeps the record of one install.
 type journal struct {
-	dir string
-	now record
+	disk durable.Disk
+	dir  string
+	now  record
 }
 
 // bind makes the journal speak of the install that fresh describes, of an image of so many bytes, and returns what is known
 // to be durable. When it returns, whatever the journal said of other installs is gone.
 func (j *journal) bind(fresh record, length int64) (durableBytes ranges, resumed bool, err error) {
-	if err := durable.MkdirAll(j.dir, 0o700); err != nil {
+	if err := j.disk.MkdirAll(j.dir, 0o700); err != nil {
 		return nil, false, slotError("making the journal's folder", err)
 	}
 	j.now = fresh
@@ -58,7 +59,7 @@ func (j *journal) bind(fresh record, length int64) (durableBytes ranges, resumed
 }
 
 func (j *journal) load() (record, error) {
-	data, err := durable.LoadPair(j.dir, journalName)
+	data, err := j.disk.LoadPair(j.dir, journalName)
 	if err != nil {
 		return record{}, err
 	}
@@ -72,7 +73,7 @@ func (j *journal) save() error {
 	if err != nil {
 		return err
 	}
-	if err := durable.SavePair(j.dir, journalName, data); err != nil {
+	if err := j.disk.SavePair(j.dir, journalName, data); err != nil {
 		return err
 	}
 	return nil
@@ -96,7 +97,7 @@ func (j *journal) advance(done ranges) error {
 // drop removes the record. Should only one of its two files go, the other says less or the same.
 func (j *journal) drop() error {
 	for _, generation := range []string{".0", ".1"} {
-		if err := durable.Remove(filepath.Join(j.dir, journalName+generation)); err != nil {
+		if err := j.disk.Remove(filepath.Join(j.dir, journalName+generation)); err != nil {
 			return fmt.Errorf("removing the journal: %w", err)
 		}
 	}

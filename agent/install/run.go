@@ -85,7 +85,7 @@ func newRun(p Plan) (*run, error) {
 		p.Rand = rand.Float64
 	}
 	many, _ := p.Source.(PartSource)
-	return &run{Plan: p, journal: journal{dir: p.Journal}, line: newLine(), many: many, sums: map[Extent]uint64{}, seed: maphash.MakeSeed()}, nil
+	return &run{Plan: p, journal: journal{disk: p.Disk, dir: p.Journal}, line: newLine(), many: many, sums: map[Extent]uint64{}, seed: maphash.MakeSeed()}, nil
 }
 
 func orDefault[T int | int64 | time.Duration](v *T, def T) {

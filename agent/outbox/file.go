@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"os"
 
 	"github.com/fairlead/fairlead/agent/wire"
 )
@@ -31,7 +30,7 @@ var errDamaged = errors.New("damaged")
 
 // load reads the file into b and sees to it that no number is ever used again.
 func (b *Outbox) load() {
-	data, err := readFile(b.path)
+	data, err := b.readFile()
 	if err == nil {
 		err = b.parse(data)
 	}
@@ -45,8 +44,8 @@ func (b *Outbox) load() {
 	}
 }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+func (b *Outbox) readFile() ([]byte, error) {
+	f, err := b.o.Disk.Open(b.path)
 	if err != nil {
 		return nil, err
 	}

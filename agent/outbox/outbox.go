@@ -2,8 +2,10 @@ package outbox
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,6 +33,9 @@ type Options struct {
 	MaxEvents int          // 0 means DefaultMaxEvents
 	MaxBytes  int          // of JSON; 0 means DefaultMaxBytes
 	Log       *slog.Logger // nil means none
+
+	Disk  durable.Disk // where the folder is
+	Names io.Reader    // of randomness, for epochs; nil means crypto/rand
 }
 
 // Outbox is safe for concurrent use.
@@ -39,7 +44,6 @@ type Outbox struct {
 	o     Options
 	log   *slog.Logger
 	ready chan struct{}
-	sync  func(*os.File) error
 
 	mu     sync.Mutex
 	epoch  string
@@ -58,7 +62,7 @@ type entry struct {
 // Open reads the outbox in folder dir, which must exist. Damage costs what stood after it,
 // and is logged; it is no error.
 func Open(dir string, o Options) (*Outbox, error) {
-	if info, err := os.Stat(dir); err != nil {
+	if info, err := o.Disk.Stat(dir); err != nil {
 		return nil, fmt.Errorf("open outbox: %w", err)
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("open outbox: %s is not a folder", dir)
@@ -72,8 +76,11 @@ func Open(dir string, o Options) (*Outbox, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Names == nil {
+		o.Names = rand.Reader
+	}
 	b := &Outbox{path: filepath.Join(dir, "outbox"), o: o, log: o.Log,
-		ready: make(chan struct{}, 1), sync: (*os.File).Sync}
+		ready: make(chan struct{}, 1)}
 	b.load()
 	if len(b.events) > 0 {
 		b.signal()
@@ -218,7 +225,7 @@ func (b *Outbox) rewrite() error {
 		}
 		out = append(out, record(kindEvent, payload)...)
 	}
-	if err := durable.WriteFile(b.path, out, 0o600); err != nil {
+	if err := b.o.Disk.WriteFile(b.path, out, 0o600); err != nil {
 		return err
 	}
 	b.size, b.stale = int64(len(out)), false
@@ -229,7 +236,7 @@ func (b *Outbox) rewrite() error {
 // may live in one process.
 func (b *Outbox) write(rec []byte, sync bool) (err error) {
 	b.stale = true // until all of it has worked
-	f, err := os.OpenFile(b.path, os.O_WRONLY, 0)
+	f, err := b.o.Disk.OpenFile(b.path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -243,7 +250,7 @@ func (b *Outbox) write(rec []byte, sync bool) (err error) {
 		return err
 	}
 	if sync {
-		if err := b.sync(f); err != nil {
+		if err := f.Sync(); err != nil {
 			return err
 		}
 	}
@@ -253,5 +260,9 @@ func (b *Outbox) write(rec []byte, sync bool) (err error) {
 
 // newEpoch begins to number anew.
 func (b *Outbox) newEpoch() {
-	b.epoch, b.next, b.stale = rand.Text(), 1, true
+	name := make([]byte, 16)
+	if _, err := io.ReadFull(b.o.Names, name); err != nil {
+		_, _ = rand.Read(name) // which never fails
+	}
+	b.epoch, b.next, b.stale = hex.EncodeToString(name), 1, true
 }

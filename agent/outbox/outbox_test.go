@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware/durable"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -229,6 +231,29 @@ func TestLostFileBeginsANewEpoch(t *testing.T) {
 	}
 }
 
+// syncBy has an outbox sync its file by other means.
+func syncBy(b *Outbox, sync func(*os.File) error) { b.o.Disk.FS = syncFS{durable.System{}, sync} }
+
+type syncFS struct {
+	durable.System
+	sync func(*os.File) error
+}
+
+func (s syncFS) OpenFile(name string, flag int, perm fs.FileMode) (durable.Handle, error) {
+	f, err := s.System.OpenFile(name, flag, perm)
+	if err != nil || flag&os.O_WRONLY == 0 {
+		return f, err
+	}
+	return syncFile{f.(*os.File), s.sync}, nil
+}
+
+type syncFile struct {
+	*os.File
+	sync func(*os.File) error
+}
+
+func (f syncFile) Sync() error { return f.sync(f.File) }
+
 // Each write is made to fail in two ways: nothing of it happened, or all of it did.
 func TestFailedWritesSpendTheirNumbers(t *testing.T) {
 	broken := errors.New("input/output error")
@@ -240,11 +265,11 @@ func TestFailedWritesSpendTheirNumbers(t *testing.T) {
 		dir := t.TempDir()
 		b := open(t, dir)
 		first := put(t, b, "u1", wire.Failed)
-		b.sync = fail
+		syncBy(b, fail)
 		if _, err := b.Append(step("u2", wire.Failed)); !errors.Is(err, broken) {
 			t.Fatalf("%s: got %v", what, err)
 		}
-		b.sync = (*os.File).Sync
+		syncBy(b, (*os.File).Sync)
 		third := put(t, b, "u3", wire.Failed)
 		if third.Seq != 3 {
 			t.Errorf("%s: number %d was given", what, third.Seq)
@@ -283,7 +308,7 @@ func TestFolderGoneAndBack(t *testing.T) {
 func TestFileStaysSmall(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir)
-	b.sync = func(*os.File) error { return nil }
+	syncBy(b, func(*os.File) error { return nil })
 	for i := range 1000 {
 		e := put(t, b, fmt.Sprint("u", i), wire.Failed)
 		b.Ack(e.Epoch, e.Seq)
@@ -365,7 +390,7 @@ func TestDropsAddUp(t *testing.T) {
 
 func TestBytesAreBounded(t *testing.T) {
 	b := openWith(t, t.TempDir(), Options{MaxBytes: 16 << 10})
-	b.sync = func(*os.File) error { return nil }
+	syncBy(b, func(*os.File) error { return nil })
 	for range 200 {
 		put(t, b, "u", wire.Downloading)
 	}
@@ -377,7 +402,7 @@ func TestBytesAreBounded(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir)
-	b.sync = func(*os.File) error { return nil }
+	syncBy(b, func(*os.File) error { return nil })
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {

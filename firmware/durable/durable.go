@@ -55,12 +55,9 @@
 package durable
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 )
 
 // tempPrefix starts the name of every temporary file.
@@ -69,68 +66,30 @@ const tempPrefix = ".tmp-"
 // WriteFile replaces the file path by data, with exactly the permissions perm.
 // What was there before, a symbolic link too, is replaced and not followed.
 func WriteFile(path string, data []byte, perm fs.FileMode) error {
-	f, err := Create(path, perm)
-	if err != nil {
-		return err
-	}
-	defer f.Abort()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Commit()
+	return Disk{}.WriteFile(path, data, perm)
 }
 
-// File is a file on its way to replace the one at its final path. Exactly one
-// of Commit and Abort ends it; Abort after Commit does nothing.
+// File is a Replacement in the system's own file system.
 type File struct {
 	*os.File
-	path string
-	done bool
+	to *Replacement
 }
 
 // Create makes the temporary file that Commit will rename to path.
 func Create(path string, perm fs.FileMode) (*File, error) {
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
-		return nil, fmt.Errorf("write %s: it exists and is not a regular file", path)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*")
+	r, err := Disk{}.Create(path, perm)
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", path, err)
+		return nil, err
 	}
-	d := &File{File: f, path: path}
-	if err := f.Chmod(perm); err != nil {
-		d.Abort()
-		return nil, fmt.Errorf("write %s: %w", path, err)
-	}
-	return d, nil
+	return &File{r.Handle.(*os.File), r}, nil
 }
 
 // Commit makes what was written durable under the final path. On error
 // nothing is left beside it.
-func (f *File) Commit() error {
-	defer f.Abort()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("write %s: %w", f.path, err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", f.path, err)
-	}
-	if err := os.Rename(f.Name(), f.path); err != nil {
-		return fmt.Errorf("write %s: %w", f.path, err)
-	}
-	f.done = true
-	return SyncDir(filepath.Dir(f.path))
-}
+func (f *File) Commit() error { return f.to.Commit() }
 
 // Abort drops what was written.
-func (f *File) Abort() {
-	if f.done {
-		return
-	}
-	f.done = true
-	_ = f.Close()
-	_ = os.Remove(f.Name())
-}
+func (f *File) Abort() { f.to.Abort() }
 
 // Spool makes a file in dir for bytes on their way, without a name: it is gone
 // when it is closed, whatever closes it.
@@ -148,88 +107,21 @@ func Spool(dir string) (*os.File, error) {
 
 // SyncDir makes the entries of a folder durable: what was created, renamed and
 // removed in it.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	return nil
-}
+func SyncDir(dir string) error { return Disk{}.SyncDir(dir) }
 
 // Rename renames durably. The file's own bytes must have been synced before.
 // A crash leaves the old name or the new one; between two folders perhaps both.
-func Rename(oldPath, newPath string) error {
-	if err := os.Rename(oldPath, newPath); err != nil {
-		return err
-	}
-	from, to := filepath.Dir(oldPath), filepath.Dir(newPath)
-	if err := SyncDir(to); err != nil || from == to {
-		return err
-	}
-	return SyncDir(from)
-}
+func Rename(oldPath, newPath string) error { return Disk{}.Rename(oldPath, newPath) }
 
 // Remove removes a file or an empty folder durably. It is not an error if
 // there is none.
-func Remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	err := SyncDir(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
+func Remove(path string) error { return Disk{}.Remove(path) }
 
 // MkdirAll makes a folder and those above it that are missing, each durable
 // before the next.
-func MkdirAll(path string, perm fs.FileMode) error {
-	path = filepath.Clean(path)
-	info, err := os.Stat(path)
-	if err == nil && !info.IsDir() {
-		return fmt.Errorf("make folder %s: a file is in its place", path)
-	}
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	parent := filepath.Dir(path)
-	if parent != path {
-		if err := MkdirAll(parent, perm); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(path, perm); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	return SyncDir(parent)
-}
+func MkdirAll(path string, perm fs.FileMode) error { return Disk{}.MkdirAll(path, perm) }
 
 // SweepTemps removes the temporary files that crashes left in dir. Call it
 // where nobody else writes to dir, under the lock that guards it. A folder
 // that does not exist holds none.
-func SweepTemps(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("sweep leftovers: %w", err)
-	}
-	for _, e := range entries {
-		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), tempPrefix) {
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("sweep leftovers: %w", err)
-		}
-	}
-	return nil
-}
+func SweepTemps(dir string) error { return Disk{}.SweepTemps(dir) }

@@ -7,8 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrLocked is returned by TryLock when somebody else holds the lock.
@@ -16,19 +14,22 @@ var ErrLocked = errors.New("locked")
 
 // Lock is held until Unlock or the end of the process, whatever ends it.
 type Lock struct {
-	f *os.File
+	f Handle
 }
 
 // TryLock takes the lock on path, a file made for it that stays, or returns
 // ErrLocked at once with the holder's process id in the message. The lock
 // binds only those who ask for it, in this process or another.
-func TryLock(path string) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+func TryLock(path string) (*Lock, error) { return Disk{}.TryLock(path) }
+
+// TryLock is the function of the same name.
+func (d Disk) TryLock(path string) (*Lock, error) {
+	f, err := d.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	err = flock(f)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	err = d.fs().Lock(f)
+	if errors.Is(err, ErrLocked) {
 		err = fmt.Errorf("%w by process %s", ErrLocked, holder(f))
 	}
 	if err != nil {
@@ -43,16 +44,7 @@ func TryLock(path string) (*Lock, error) {
 	return &Lock{f: f}, nil
 }
 
-func flock(f *os.File) error {
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-func holder(f *os.File) string {
+func holder(f Handle) string {
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 20))
 	pid, parseErr := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || parseErr != nil {

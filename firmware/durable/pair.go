@@ -39,28 +39,34 @@ type generation struct {
 // SavePair keeps data as the newest state of the pair name in dir, durably,
 // and reads it back. One writer at a time: callers hold a lock. After an error
 // the newest state is data or what it was before.
-func SavePair(dir, name string, data []byte) error {
+func SavePair(dir, name string, data []byte) error { return Disk{}.SavePair(dir, name, data) }
+
+// SavePair is the function of the same name.
+func (d Disk) SavePair(dir, name string, data []byte) error {
 	if len(data) > MaxPair {
 		return fmt.Errorf("save %s: %d bytes, at most %d are allowed", name, len(data), MaxPair)
 	}
-	a, b, err := readPair(dir, name)
+	a, b, err := d.readPair(dir, name)
 	if err != nil {
 		return fmt.Errorf("save %s: %w", name, err)
 	}
 	newest, older := order(a, b)
 	encoded := encodePair(newest.sequence+1, data)
-	if err := replace(older.path, filepath.Join(dir, tempPrefix+name), encoded); err != nil {
+	if err := d.replace(older.path, filepath.Join(dir, tempPrefix+name), encoded); err != nil {
 		return fmt.Errorf("save %s: %w", name, err)
 	}
-	return readBack(older.path, encoded)
+	return d.readBack(older.path, encoded)
 }
 
 // LoadPair returns the newest good state of the pair name in dir. Its errors
 // are fs.ErrNotExist if neither copy exists, ErrCorrupt if there are copies and
 // none is good, and the system's, if a copy could not be looked at: then an
 // older state must not be taken for the newest.
-func LoadPair(dir, name string) ([]byte, error) {
-	a, b, err := readPair(dir, name)
+func LoadPair(dir, name string) ([]byte, error) { return Disk{}.LoadPair(dir, name) }
+
+// LoadPair is the function of the same name.
+func (d Disk) LoadPair(dir, name string) ([]byte, error) {
+	a, b, err := d.readPair(dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", name, err)
 	}
@@ -83,22 +89,22 @@ func order(a, b generation) (newest, older generation) {
 	return a, b
 }
 
-func readPair(dir, name string) (a, b generation, err error) {
+func (d Disk) readPair(dir, name string) (a, b generation, err error) {
 	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
 		return a, b, fmt.Errorf("%q is not a plain file name", name)
 	}
-	if a, err = readGeneration(filepath.Join(dir, name+".0")); err != nil {
+	if a, err = d.readGeneration(filepath.Join(dir, name+".0")); err != nil {
 		return a, b, err
 	}
-	b, err = readGeneration(filepath.Join(dir, name+".1"))
+	b, err = d.readGeneration(filepath.Join(dir, name+".1"))
 	return a, b, err
 }
 
 // readGeneration reads one copy. A copy whose bytes the medium does not give
 // back is a bad copy; one that could not be looked at is an error.
-func readGeneration(path string) (generation, error) {
+func (d Disk) readGeneration(path string) (generation, error) {
 	g := generation{path: path}
-	f, err := os.Open(path)
+	f, err := d.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return g, nil
 	}
@@ -144,28 +150,27 @@ func checksum(b []byte) uint32 {
 }
 
 // replace is WriteFile with a temporary of a fixed name, private to the owner.
-func replace(path, temp string, data []byte) error {
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+func (d Disk) replace(path, temp string, data []byte) error {
+	f, err := d.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	d := &File{File: f, path: path}
-	defer d.Abort()
-	if _, err := d.Write(data); err != nil {
+	r := &Replacement{Handle: f, disk: d, path: path}
+	defer r.Abort()
+	if _, err := r.Write(data); err != nil {
 		return err
 	}
-	return d.Commit()
+	return r.Commit()
 }
 
 // readBack makes sure that the medium, as far as it lets us see, holds want.
-func readBack(path string, want []byte) error {
-	f, err := os.Open(path)
+func (d Disk) readBack(path string, want []byte) error {
+	f, err := d.Open(path)
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
 	defer f.Close()
-	// A hint: without it the page cache would answer, which is no news.
-	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	forget(f)
 	got, err := io.ReadAll(io.LimitReader(f, int64(len(want))+1))
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)

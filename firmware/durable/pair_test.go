@@ -249,14 +249,14 @@ func TestReadBack(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if readBack(path, want) == nil {
+		if (Disk{}).readBack(path, want) == nil {
 			t.Errorf("%s bytes pass", name)
 		}
 	}
 	if err := os.WriteFile(path, want, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := readBack(path, want); err != nil {
+	if err := (Disk{}).readBack(path, want); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/fairlead/fairlead/firmware/durable"
 )
 
 // Config is what a Client needs. Root and Source are required.
@@ -17,6 +19,7 @@ type Config struct {
 	// Cache holds the metadata files as served; empty means Dir/metadata. It
 	// may lie on a file system that forgets; Dir may not.
 	Cache string
+	Disk  durable.Disk // where Dir and Cache are
 	// Root is the pinned root, the oldest the device may start from. A newer
 	// one that was verified and stored takes its place.
 	Root      []byte
@@ -57,7 +60,7 @@ func openTrust(c Config, prefix string, rotate func(f floors, last, next *metada
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	limits := c.Limits.withDefaults()
-	store, err := openStore(c.Dir, c.Cache, c.Log)
+	store, err := openStore(c.Disk, c.Dir, c.Cache, c.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -12,14 +12,16 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 // DirectorConfig is what a Director needs. Root, Tenant, Device and Source are
 // required; the rest is as in Config.
 type DirectorConfig struct {
-	Dir       string // not that of a Client
-	Root      []byte // the tenant's director root
+	Dir       string       // not that of a Client
+	Disk      durable.Disk // where Dir is
+	Root      []byte       // the tenant's director root
 	Tenant    string
 	Device    string
 	Source    Source // of director/<tenant>/<N>.root.json
@@ -45,7 +47,7 @@ func OpenDirector(c DirectorConfig) (*Director, error) {
 	if c.Tenant == "" || c.Device == "" {
 		return nil, failf(ErrConfig, "", "a tenant and a device are needed")
 	}
-	base := Config{Dir: c.Dir, Root: c.Root, Source: c.Source, Clock: c.Clock, BuildTime: c.BuildTime, Log: c.Log, Limits: c.Limits}
+	base := Config{Dir: c.Dir, Disk: c.Disk, Root: c.Root, Source: c.Source, Clock: c.Clock, BuildTime: c.BuildTime, Log: c.Log, Limits: c.Limits}
 	t, err := openTrust(base, "director/"+url.PathEscape(c.Tenant)+"/", floors.rotatedDirector)
 	if err != nil {
 		return nil, err

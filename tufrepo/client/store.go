@@ -18,6 +18,7 @@ import (
 // store keeps one repository's metadata and floors. With an empty dir it keeps
 // them in memory.
 type store struct {
+	disk  durable.Disk
 	dir   string
 	cache string
 	lock  *durable.Lock
@@ -27,8 +28,8 @@ type store struct {
 	pairs map[string][]byte // only without dir
 }
 
-func openStore(dir, cache string, log *slog.Logger) (*store, error) {
-	s := &store{dir: dir, cache: cache, log: log, files: map[string][]byte{}, pairs: map[string][]byte{}}
+func openStore(disk durable.Disk, dir, cache string, log *slog.Logger) (*store, error) {
+	s := &store{disk: disk, dir: dir, cache: cache, log: log, files: map[string][]byte{}, pairs: map[string][]byte{}}
 	if dir == "" {
 		return s, nil
 	}
@@ -36,11 +37,11 @@ func openStore(dir, cache string, log *slog.Logger) (*store, error) {
 		s.cache = filepath.Join(dir, "metadata")
 	}
 	for _, d := range []string{dir, s.cache} {
-		if err := durable.MkdirAll(d, 0o700); err != nil {
+		if err := disk.MkdirAll(d, 0o700); err != nil {
 			return nil, storeError("", err)
 		}
 	}
-	lock, err := durable.TryLock(filepath.Join(dir, "lock"))
+	lock, err := disk.TryLock(filepath.Join(dir, "lock"))
 	if err != nil && !errors.Is(err, unix.EROFS) {
 		if errors.Is(err, durable.ErrLocked) {
 			return nil, fail(ErrBusy, "", err)
@@ -55,7 +56,7 @@ func openStore(dir, cache string, log *slog.Logger) (*store, error) {
 // sweep removes what a crash left. Failing to is no reason not to work.
 func (s *store) sweep() {
 	for _, d := range []string{s.dir, s.cache} {
-		if err := durable.SweepTemps(d); err != nil {
+		if err := s.disk.SweepTemps(d); err != nil {
 			s.log.Warn("cannot remove leftovers of a crash", "dir", d, "error", err)
 		}
 	}
@@ -77,12 +78,12 @@ func (s *store) read(role string, limit int64) []byte {
 		return s.files[role]
 	}
 	path := s.path(role)
-	b, err := readRegular(path, limit)
+	b, err := s.readRegular(path, limit)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return b
 	}
 	s.log.Warn("dropping a cached file that cannot be read", "file", path, "error", err)
-	if err := os.RemoveAll(path); err != nil {
+	if err := s.disk.RemoveAll(path); err != nil {
 		s.log.Warn("cannot drop it", "file", path, "error", err)
 	}
 	return nil
@@ -90,8 +91,8 @@ func (s *store) read(role string, limit int64) []byte {
 
 // readRegular reads a file that is nothing else: no link, no pipe that would
 // never answer.
-func readRegular(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+func (s *store) readRegular(path string, limit int64) ([]byte, error) {
+	f, err := s.disk.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -113,12 +114,12 @@ func (s *store) write(role string, data []byte) error {
 		return nil
 	}
 	path := s.path(role)
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		if err := os.RemoveAll(path); err != nil {
+	if info, err := s.disk.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		if err := s.disk.RemoveAll(path); err != nil {
 			return storeError(role, err)
 		}
 	}
-	if err := durable.WriteFile(path, data, 0o600); err != nil {
+	if err := s.disk.WriteFile(path, data, 0o600); err != nil {
 		return storeError(role, err)
 	}
 	return nil
@@ -129,7 +130,7 @@ func (s *store) load(name string) ([]byte, error) {
 	if s.dir == "" {
 		return s.pairs[name], nil
 	}
-	b, err := durable.LoadPair(s.dir, name)
+	b, err := s.disk.LoadPair(s.dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -141,7 +142,7 @@ func (s *store) save(name string, data []byte) error {
 		s.pairs[name] = data
 		return nil
 	}
-	if err := durable.SavePair(s.dir, name, data); err != nil {
+	if err := s.disk.SavePair(s.dir, name, data); err != nil {
 		return storeError("", err)
 	}
 	return nil
