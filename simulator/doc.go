@@ -1,23 +1,31 @@
-// Package simulator runs a fleet of base units on one machine. Each unit is the agent itself, package agent, with a key,
-// a certificate, two slots, a bootloader and a state folder of its own; nothing of the update path is imitated. What is
-// played is the machine around the agent: its power switch, its bootloader's own half, and a sickness that a release may
-// bring.
+// Package simulator is the room of QA: whole fleets through the real update path, on one machine, with faults, and a report that
+// can be believed. It holds no code; its parts do.
 //
-// # A unit on disk
+// # The parts
 //
-//	<fleet>/unit-007/
-//	    agent.json      the configuration that fairlead-agent would read; it may be run on this folder by hand
-//	    slot-a.img      the factory image at first
-//	    slot-b.img
-//	    boot/           the file bootloader
-//	    state/          the agent's: key, certificate, metadata, update, outbox
-//	    health.d/       hooks; a unit that is to refuse a release has one that does
+//	fleet      units: the real agent, each with key, certificate, TUF state, bootloader, slots; power cuts, sick releases, clones
+//	frames     what the slots of a fleet hold, in the room of a few images
+//	network    the line between a unit and the service, below TLS
+//	site       a real service with a real repository, keys and ceremony included, in a process of its own
+//	scenario   what is to happen, and what is expected of it: one YAML file, read strictly
+//	library    scenarios that are ready
+//	conduct    a scenario carried out: events in time, faults by share, samples, the end, the verdict
+//	report     what a run was: HTML, JSON, CSV, comparison of two
 //
-// A fleet survives the end of the process: started again on the same folder, each unit goes on where it was, as after a
-// power cut.
+// # What is real
 //
-// # What it tells
+// The agent and the service are those of fairlead-agent and fairlead-repo, and speak TLS to each other over TCP. Each unit downloads,
+// verifies, writes, reads back, reboots, proves itself, commits. Releases are signed by people's keys up to their thresholds. A
+// broker that is killed is a process that is killed.
 //
-// [Fleet.Run] calls Observe with an [Event] for each power-on and each transition of an update, from many goroutines, one
-// call at a time.
+// # What is played
+//
+// The machine around an agent (package fleet) and its line (package network). Slots share their bytes (package frames). Time is
+// real: a month in a scenario is a short month, with waits that are shorter by as much.
+//
+// # What decides a run
+//
+// Expectations are judged by what units did and by what is on their disks at the end, read past all reports, and by what the service
+// says of itself. Everything random comes from the seed: which unit has which fault, line and phase. The scheduling of
+// goroutines does not, so that two runs of one seed have the same faults and may differ in their times.
 package simulator

@@ -103,14 +103,7 @@ func (d *Slot) readBlock(block int, p []byte, at int64) error {
 		copy(p, buf[at:])
 		return nil
 	}
-	return d.store.read(d.number(block), p, at)
-}
-
-func (d *Slot) number(block int) uint32 {
-	if block < len(d.now) {
-		return d.now[block]
-	}
-	return 0
+	return d.store.read(d.now.at(block), p, at)
 }
 
 // WriteAt implements install.Device.
@@ -142,7 +135,7 @@ func (d *Slot) writeBlock(block int, p []byte, at int64) error {
 			}
 		}
 		buf = make([]byte, Block)
-		if err := d.store.read(d.number(block), buf, 0); err != nil {
+		if err := d.store.read(d.now.at(block), buf, 0); err != nil {
 			return err
 		}
 		d.dirty[block] = buf
@@ -189,7 +182,7 @@ func (d *Slot) Zero(off, length int64) error {
 			}
 			return nil
 		}
-		if d.dirty[block] == nil && d.number(block) == 0 {
+		if d.dirty[block] == nil && d.now.at(block) == 0 {
 			return nil
 		}
 		return d.writeBlock(block, d.store.zeros[:to-from], at)

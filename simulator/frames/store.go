@@ -132,6 +132,25 @@ func (c Content) Equal(d Content) bool {
 	return true
 }
 
+// Begins reports whether content begins with an image of so many bytes.
+func (s *Store) Begins(c, image Content, length int64) (bool, error) {
+	whole := int(length / Block)
+	if !c[:min(whole, len(c))].Equal(image[:min(whole, len(image))]) {
+		return false, nil
+	}
+	rest := length % Block
+	a, b := make([]byte, rest), make([]byte, rest)
+	err := errors.Join(s.read(c.at(whole), a, 0), s.read(image.at(whole), b, 0))
+	return err == nil && bytes.Equal(a, b), err
+}
+
+func (c Content) at(block int) uint32 {
+	if block < len(c) {
+		return c[block]
+	}
+	return 0
+}
+
 // Import stores the image in the file at path.
 func (s *Store) Import(path string) (Content, error) {
 	f, err := os.Open(path)

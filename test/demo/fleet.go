@@ -31,7 +31,7 @@ func (d *demo) enrolFleet(ctx context.Context) error {
 		return err
 	}
 	defer events.Close()
-	d.fleet, err = d.start("fairlead-sim", events, "run", "--json", "--dir", d.path("fleet"), "--units", fmt.Sprint(d.units),
+	d.fleet, err = d.start("fairlead-sim", events, "fleet", "--json", "--dir", d.path("fleet"), "--units", fmt.Sprint(d.units),
 		"--service", d.url, "--ca", d.ca, "--root", d.path("repo", "metadata", "1.root.json"), "--claim-file", d.path("claim"),
 		"--product", product, "--hardware", hardware, "--image", d.images["1.0.0"], "--release", "1.0.0",
 		"--fallback-poll", "1s", "--retry-wait", "1s", "--sick", d.sick()+"=1.2.0")

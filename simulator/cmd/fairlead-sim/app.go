@@ -12,22 +12,22 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/agent"
-	"github.com/fairlead/fairlead/simulator"
+	"github.com/fairlead/fairlead/simulator/fleet"
 )
 
 const appText = `Each unit has a key, a certificate, two slots, a bootloader and a state folder of its own, and runs the
 agent that devices run. It enrols with a claim token, takes directions, installs, reboots, proves itself.
 
-  fairlead-sim run --dir fleet --units 20 --service https://localhost:8443 --ca ca.pem --root 1.root.json \
+  fairlead-sim fleet --dir fleet --units 20 --service https://localhost:8443 --ca ca.pem --root 1.root.json \
       --claim-file claim --product base-unit --hardware bu-100 --image rootfs-1.0.0.img --release 1.0.0
 
 Exit codes: 0 done, 1 failure, 2 usage, 9 another process runs this fleet.`
 
-const runText = `Ctrl-C powers the fleet off; the same command powers it on again where it was. A unit's folder holds an
+const fleetText = `Ctrl-C powers the fleet off; the same command powers it on again where it was. A unit's folder holds an
 agent.json with which fairlead-agent runs on it as well.
 
-  fairlead-sim run ... --sick unit-007=1.2.0     a unit that is not healthy with release 1.2.0
-  fairlead-sim run ... --json                    an event a line, for programs`
+  fairlead-sim fleet ... --sick unit-007=1.2.0     a unit that is not healthy with release 1.2.0
+  fairlead-sim fleet ... --json                    an event a line, for programs`
 
 var errUsage = errors.New("usage")
 
@@ -35,7 +35,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, errUsage):
 		return 2
-	case errors.Is(err, simulator.ErrRunning):
+	case errors.Is(err, fleet.ErrRunning):
 		return 9
 	}
 	return 1
@@ -48,13 +48,13 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer: stdout, ErrWriter: stderr, OnUsageError: usage, HideHelpCommand: true,
 		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{{
-			Name: "run", Usage: "power a fleet on, until Ctrl-C", Description: runText, Flags: runFlags(),
+			Name: "fleet", Usage: "power a fleet on beside a service that runs, until Ctrl-C", Description: fleetText, Flags: fleetFlags(),
 			OnUsageError: usage, Action: runFleet,
 		}},
 	}
 }
 
-func runFlags() []cli.Flag {
+func fleetFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.PathFlag{Name: "dir", Usage: "`FOLDER` of the fleet", Value: "fleet"},
 		&cli.IntFlag{Name: "units", Usage: "how many base units", Value: 20},
@@ -73,6 +73,7 @@ func runFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "retry-wait", Usage: "least wait before a failed download is tried again", Value: 10 * time.Second},
 		&cli.DurationFlag{Name: "health-deadline", Usage: "for the health checks of a new release", Value: 30 * time.Second},
 		&cli.StringSliceFlag{Name: "sick", Usage: "`UNIT=VERSION` that will not be healthy; again for more"},
+		&cli.BoolFlag{Name: "shared", Usage: "slots share the bytes that are the same; they are no files then"},
 		&cli.BoolFlag{Name: "json", Usage: "print events as JSON, one a line"},
 		&cli.BoolFlag{Name: "verbose", Usage: "log what the agents log"},
 	}
@@ -80,14 +81,14 @@ func runFlags() []cli.Flag {
 
 func runFleet(c *cli.Context) error {
 	if c.NArg() > 0 {
-		return fmt.Errorf("%w: %q is not a flag: see fairlead-sim run --help", errUsage, c.Args().First())
+		return fmt.Errorf("%w: %q is not a flag: see fairlead-sim fleet --help", errUsage, c.Args().First())
 	}
 	for _, name := range []string{"service", "ca", "root", "claim-file", "product", "hardware", "image", "release"} {
 		if c.String(name) == "" {
-			return fmt.Errorf("%w: --%s is missing: see fairlead-sim run --help", errUsage, name)
+			return fmt.Errorf("%w: --%s is missing: see fairlead-sim fleet --help", errUsage, name)
 		}
 	}
-	sick, err := parseSick(c.StringSlice("sick"))
+	sick, err := parseSick(c.StringSlice("sick"), c.Int("units"))
 	if err != nil {
 		return err
 	}
@@ -96,35 +97,37 @@ func runFleet(c *cli.Context) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
-	fleet, err := simulator.New(c.Context, simulator.Config{
+	f, err := fleet.New(c.Context, fleet.Config{
 		Dir: c.Path("dir"), Units: c.Int("units"),
 		Service: c.String("service"), CA: c.Path("ca"), Root: c.Path("root"), ClaimFile: c.Path("claim-file"),
 		Product: c.String("product"), Hardware: c.String("hardware"), Image: c.Path("image"),
 		Factory:  agent.Factory{Version: c.String("release"), Counter: c.Int64("counter")},
 		SlotSize: c.Int64("slot-size"), Poll: c.Duration("poll"), FallbackPoll: c.Duration("fallback-poll"),
-		RetryWait: c.Duration("retry-wait"), Health: c.Duration("health-deadline"), Sick: sick, Observe: observer(c),
+		RetryWait: c.Duration("retry-wait"), Health: c.Duration("health-deadline"), Observe: observer(c),
+		Shared: c.Bool("shared"),
+		Each:   func(n int) fleet.Unit { return fleet.Unit{Faults: fleet.Faults{Unhealthy: sick[fleet.UnitName(n)]}} },
 	}, version, log)
 	if err != nil {
 		return err
 	}
-	return fleet.Run(c.Context)
+	return errors.Join(f.Run(c.Context), f.Close())
 }
 
 // observer prints events, for programs or for people.
-func observer(c *cli.Context) func(simulator.Event) {
+func observer(c *cli.Context) func(fleet.Event) {
 	if c.Bool("json") {
 		enc := json.NewEncoder(c.App.Writer)
-		return func(e simulator.Event) { enc.Encode(e) }
+		return func(e fleet.Event) { enc.Encode(e) }
 	}
-	return func(e simulator.Event) { fmt.Fprintln(c.App.Writer, line(e)) }
+	return func(e fleet.Event) { fmt.Fprintln(c.App.Writer, line(e)) }
 }
 
-func line(e simulator.Event) string {
+func line(e fleet.Event) string {
 	at := e.Time.Local().Format("15:04:05")
 	switch e.Kind {
-	case simulator.PoweredOn:
+	case fleet.PoweredOn:
 		return fmt.Sprintf("%s  %s  boots slot %s", at, e.Unit, e.Slot)
-	case simulator.AgentEnded:
+	case fleet.AgentEnded:
 		return fmt.Sprintf("%s  %s  agent ended: %s", at, e.Unit, e.Detail)
 	}
 	text := fmt.Sprintf("%s  %s  %s -> %s  %s", at, e.Unit, e.From, e.To, e.State)
@@ -134,12 +137,16 @@ func line(e simulator.Event) string {
 	return text
 }
 
-func parseSick(args []string) (map[string]string, error) {
+func parseSick(args []string, units int) (map[string]string, error) {
 	sick := map[string]string{}
 	for _, arg := range args {
 		unit, version, ok := strings.Cut(arg, "=")
 		if !ok || unit == "" || version == "" {
 			return nil, fmt.Errorf("%w: --sick %s: want UNIT=VERSION, such as unit-007=1.2.0", errUsage, arg)
+		}
+		var n int
+		if _, err := fmt.Sscanf(unit, "unit-%d", &n); err != nil || n < 1 || n > units || fleet.UnitName(n) != unit {
+			return nil, fmt.Errorf("%w: --sick %s: there is no %s in a fleet of %d", errUsage, arg, unit, units)
 		}
 		sick[unit] = version
 	}

@@ -7,17 +7,18 @@ import (
 )
 
 func TestCommandLine(t *testing.T) {
-	whole := []string{"run", "--service", "https://x", "--ca", "/no/ca", "--root", "r", "--claim-file", "c", "--product", "p",
+	whole := []string{"fleet", "--service", "https://x", "--ca", "/no/ca", "--root", "r", "--claim-file", "c", "--product", "p",
 		"--hardware", "h", "--image", "i", "--release", "1.0.0", "--dir", t.TempDir()}
 	for name, test := range map[string]struct {
 		args []string
 		code int
 		want string
 	}{
-		"missing flag":   {[]string{"run"}, 2, "--service is missing"},
-		"unknown flag":   {[]string{"run", "--unit", "3"}, 2, "unit"},
+		"missing flag":   {[]string{"fleet"}, 2, "--service is missing"},
+		"unknown flag":   {[]string{"fleet", "--unit", "3"}, 2, "unit"},
 		"stray argument": {append(whole[:len(whole):len(whole)], "x"), 2, "is not a flag"},
 		"bad sickness":   {append(whole[:len(whole):len(whole)], "--sick", "unit-001"), 2, "UNIT=VERSION"},
+		"sick stranger":  {append(whole[:len(whole):len(whole)], "--sick", "unit-021=1.1.0"), 2, "there is no unit-021"},
 		"missing file":   {whole, 1, "ca: "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,16 +1,13 @@
-package simulator
+package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fairlead/fairlead/agent"
 )
@@ -51,8 +48,6 @@ func TestNewRefusesBeforeAnythingIsMade(t *testing.T) {
 		"hardware":         {func(c *Config) { c.Hardware = "" }, "hardware"},
 		"missing image":    {func(c *Config) { c.Image += "x" }, "image"},
 		"root is a folder": {func(c *Config) { c.Root = filepath.Dir(c.Root) }, "is a folder"},
-		"sick stranger":    {func(c *Config) { c.Sick = map[string]string{"unit-004": "1.1.0"} }, "there is no unit-004"},
-		"sick of nothing":  {func(c *Config) { c.Sick = map[string]string{"unit-001": "/"} }, "sick"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(t)
@@ -70,7 +65,6 @@ func TestNewRefusesBeforeAnythingIsMade(t *testing.T) {
 
 func TestFleetIsDeliveredOnceAndTakenOnce(t *testing.T) {
 	c := config(t)
-	c.Sick = map[string]string{"unit-002": "1.1.0"}
 	f := newFleet(t, c)
 	if _, err := New(t.Context(), c, "1.0.0", slog.New(slog.DiscardHandler)); !errors.Is(err, ErrRunning) {
 		t.Errorf("a second process: %v, want ErrRunning", err)
@@ -98,58 +92,7 @@ func powerOff(t *testing.T, f *Fleet) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.Run(ctx); err != nil {
+	if err := errors.Join(f.Run(ctx), f.Close()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestSickUnitRefusesOneVersion(t *testing.T) {
-	c := config(t)
-	c.Sick = map[string]string{"unit-001": "1.1.0"}
-	powerOff(t, newFleet(t, c))
-	hook := filepath.Join(c.Dir, "unit-001", "health.d", "10-room")
-	for version, healthy := range map[string]bool{"1.0.0": true, "1.1.0": false} {
-		cmd := exec.Command(hook)
-		cmd.Env = []string{"FAIRLEAD_VERSION=" + version}
-		if err := cmd.Run(); (err == nil) != healthy {
-			t.Errorf("the hook on %s: %v", version, err)
-		}
-	}
-	c.Sick = nil
-	powerOff(t, newFleet(t, c))
-	if _, err := os.Stat(hook); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a healthy unit keeps its hook: %v", err)
-	}
-}
-
-// TestUnitsPowerOnWithoutAService shows that units run, each in its own slot, when nothing answers.
-func TestUnitsPowerOnWithoutAService(t *testing.T) {
-	c := config(t)
-	on := make(chan Event, 100)
-	c.Observe = func(e Event) { on <- e }
-	f := newFleet(t, c)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- f.Run(ctx) }()
-	seen := map[string]bool{}
-	for len(seen) < c.Units {
-		select {
-		case e := <-on:
-			if e.Kind == PoweredOn && e.Slot == "a" {
-				seen[e.Unit] = true
-			}
-		case <-ctx.Done():
-			t.Fatalf("only %v powered on", seen)
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	for unit := range seen {
-		if got, err := os.ReadFile(filepath.Join(c.Dir, unit, "slot-a.img")); err != nil || !bytes.Equal(got, []byte("image")) {
-			t.Errorf("%s: slot a holds %q, %v", unit, got, err)
-		}
 	}
 }

@@ -1,0 +1,150 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fairlead/fairlead/agent"
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/health"
+	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/agent/link"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/simulator/frames"
+)
+
+// deliver makes what the factory would: folders, the image in slot a, the configuration. What is there already stays, so that
+// a fleet goes on where it was.
+func (u *unit) deliver() error {
+	if err := unpark(u.cfg.State); err != nil {
+		return err
+	}
+	for _, dir := range []string{"state", "boot"} {
+		if err := os.MkdirAll(filepath.Join(u.dir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := u.fillSlots(); err != nil {
+		return err
+	}
+	config, err := json.MarshalIndent(u.cfg, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(u.dir, "agent.json"), append(config, '\n'), 0o600)
+}
+
+// fillSlots writes slot a last: a unit whose slot a exists was delivered whole.
+func (u *unit) fillSlots() error {
+	if u.fleet.store != nil {
+		if c, err := frames.Load(u.cfg.Slots.A); c != nil || err != nil {
+			return err
+		}
+		return u.fleet.factory.Save(u.cfg.Slots.A)
+	}
+	if _, err := os.Stat(u.cfg.Slots.A); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(u.cfg.Slots.B, nil, 0o600); err != nil {
+		return err
+	}
+	part := u.cfg.Slots.A + ".part"
+	if err := copyFile(u.fleet.cfg.Image, part); err != nil {
+		return err
+	}
+	return os.Rename(part, u.cfg.Slots.A)
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in) // copy_file_range, where the filesystem has it
+	return errors.Join(err, out.Close())
+}
+
+// cloneWait is how often a clone looks whether there is an identity to take.
+const cloneWait = 200 * time.Millisecond
+
+// takeIdentity makes the unit a clone: somebody has copied the medium of another, key and all. It reports false if ctx ended
+// first.
+func (u *unit) takeIdentity(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		errs := make([]error, 0, 2)
+		for _, name := range []string{"device.key", "identity.json"} { // the identity comes last with the other unit, too
+			errs = append(errs, copyFile(filepath.Join(u.cloned, name), filepath.Join(u.cfg.State, name)))
+		}
+		if errors.Join(errs...) == nil {
+			return true
+		}
+		wait(ctx, cloneWait)
+	}
+	return false
+}
+
+// show makes the slot that boots a file, as an agent reads the running slot by its path.
+func (u *unit) show(s boot.Slot) error {
+	if u.fleet.store == nil {
+		return nil
+	}
+	return u.fleet.store.Show(u.cfg.Slots.Path(s))
+}
+
+// openSlot opens slots that lose their power with the unit.
+func (u *unit) openSlot(p *power) agent.OpenSlot {
+	return func(path string, o install.SlotOptions) (install.Device, error) {
+		s, err := u.fleet.store.OpenSlot(path, frames.SlotOptions{
+			Capacity: u.cfg.SlotSize, Full: func() bool { return u.theFaults().Full },
+		})
+		if err != nil {
+			return nil, err
+		}
+		return p.hold(s)
+	}
+}
+
+// options are the world of the agent of this unit.
+func (u *unit) options(c Config, version string) agent.Options {
+	timing := link.Timing{FallbackPoll: c.FallbackPoll}
+	if c.FallbackPoll > 0 {
+		timing.Start, timing.BackoffMin, timing.BackoffMax = min(3*time.Second, c.FallbackPoll), c.FallbackPoll, 4*c.FallbackPoll
+	}
+	return agent.Options{
+		Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial,
+		Clock:    func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
+		Health:   []health.Check{{Name: "room", Run: u.healthy}},
+		Progress: u.progressed, Observe: u.updated,
+	}
+}
+
+// healthy is the product's own check of what runs on trial.
+func (u *unit) healthy(context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if with(u.faults.Unhealthy, u.target) {
+		return fmt.Errorf("the display stays dark with %s", u.target)
+	}
+	return nil
+}
+
+func (u *unit) progressed(p install.Progress) {
+	u.mu.Lock()
+	deep := p.Phase == install.PhaseInstall && p.Total > 0 && float64(p.Done) >= u.depth*float64(p.Total)
+	u.mu.Unlock()
+	if deep {
+		u.strike(wire.Downloading)
+	}
+}

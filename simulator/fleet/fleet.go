@@ -1,0 +1,149 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fairlead/fairlead/firmware/durable"
+	"github.com/fairlead/fairlead/simulator/frames"
+	"github.com/fairlead/fairlead/simulator/network"
+)
+
+// Fleet is a set of units that share this process and nothing else.
+type Fleet struct {
+	cfg      Config
+	units    []*unit
+	lock     *durable.Lock
+	store    *frames.Store // nil: slots are files
+	factory  frames.Content
+	counters network.Counters
+	mu       sync.Mutex // one Observe at a time
+}
+
+// ErrRunning: another process runs this fleet.
+var ErrRunning = errors.New("another process runs this fleet")
+
+// New makes the units that are missing in the folder and takes the folder for this process. log is what the agents say;
+// version is the agents' own, of those that Config.Each gives no other.
+func New(ctx context.Context, c Config, version string, log *slog.Logger) (*Fleet, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := durable.TryLock(filepath.Join(c.Dir, "lock"))
+	if err != nil {
+		if errors.Is(err, durable.ErrLocked) {
+			err = fmt.Errorf("%w: %w", ErrRunning, err)
+		}
+		return nil, err
+	}
+	f := &Fleet{cfg: c, lock: lock}
+	if err := f.open(ctx, version, log); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (f *Fleet) open(ctx context.Context, version string, log *slog.Logger) (err error) {
+	if f.cfg.Shared {
+		if f.store, err = frames.Open(filepath.Join(f.cfg.Dir, "store")); err != nil {
+			return err
+		}
+		if f.factory, err = f.store.Import(f.cfg.Image); err != nil {
+			return err
+		}
+	}
+	return f.deliver(ctx, version, log)
+}
+
+// Close gives the folder back. It is the last call.
+func (f *Fleet) Close() error {
+	var err error
+	if f.store != nil {
+		err = f.store.Close()
+	}
+	return errors.Join(err, f.lock.Unlock())
+}
+
+func (f *Fleet) deliver(ctx context.Context, version string, log *slog.Logger) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	f.units = make([]*unit, f.cfg.Units)
+	for i := range f.units {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			u, err := f.newUnit(i+1, version, log)
+			if err == nil {
+				f.units[i] = u
+				err = u.deliver()
+			}
+			if err != nil {
+				return fmt.Errorf("delivering %s: %w", UnitName(i+1), err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// Run powers the units on, Config.Ramp of them a second, and returns when ctx has ended and all agents have closed. Its error
+// is that of units whose bootloader could not be read: bricks, which no test of ours may make.
+func (f *Fleet) Run(ctx context.Context) error {
+	var g errgroup.Group
+	bricks := make([]error, len(f.units))
+	for i, u := range f.units {
+		g.Go(func() error {
+			if f.cfg.Ramp > 0 {
+				wait(ctx, time.Duration(float64(i)/f.cfg.Ramp*float64(time.Second)))
+			}
+			bricks[i] = u.run(ctx)
+			return nil
+		})
+	}
+	_ = g.Wait() // all of them
+	return errors.Join(bricks...)
+}
+
+func (f *Fleet) tell(e Event) {
+	if f.cfg.Observe == nil {
+		return
+	}
+	e.Time = time.Now().UTC()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cfg.Observe(e)
+}
+
+// Units is how many there are. They are numbered from 1.
+func (f *Fleet) Units() int { return len(f.units) }
+
+// Counters is what went over all lines.
+func (f *Fleet) Counters() *network.Counters { return &f.counters }
+
+// Line is the line of unit n.
+func (f *Fleet) Line(n int) *network.Line { return f.units[n-1].line }
+
+// SetFaults replaces what goes wrong with unit n.
+func (f *Fleet) SetFaults(n int, faults Faults) { f.units[n-1].setFaults(faults) }
+
+// Faults is what goes wrong with unit n.
+func (f *Fleet) Faults(n int) Faults { return f.units[n-1].theFaults() }
+
+// Cut cuts the power of unit n. It comes back after Faults.Off.
+func (f *Fleet) Cut(n int) { f.units[n-1].cut() }
+
+// Store is what the slots are views over; nil where they are files.
+func (f *Fleet) Store() *frames.Store { return f.store }

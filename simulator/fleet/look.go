@@ -1,0 +1,51 @@
+package fleet
+
+import (
+	"fmt"
+
+	"github.com/fairlead/fairlead/agent"
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/simulator/frames"
+)
+
+// Seen is a unit as its disk tells, past all reports.
+type Seen struct {
+	Slot    boot.Slot  // that would boot
+	Version string     // of the release in it, by the agent's own record
+	State   wire.State // of its update
+	Trouble string     // what is in the way
+	Content frames.Content
+}
+
+// Look looks at unit n when the fleet is off. An error is a unit that would not boot.
+func (f *Fleet) Look(n int) (Seen, error) {
+	u := f.units[n-1]
+	if err := unpark(u.cfg.State); err != nil {
+		return Seen{}, err
+	}
+	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{})
+	if err != nil {
+		return Seen{}, err
+	}
+	state, err := file.State()
+	if err != nil || state.Lost {
+		return Seen{}, fmt.Errorf("%s: the state of its bootloader cannot be read: %w", u.name, err)
+	}
+	a, err := agent.New(u.cfg, agent.Options{Boot: file, Version: u.opt.Version})
+	if err != nil {
+		return Seen{}, err
+	}
+	s, err := a.Status()
+	if err != nil {
+		return Seen{}, fmt.Errorf("%s: %w", u.name, err)
+	}
+	seen := Seen{Slot: state.Committed, Version: s.Version, State: s.State}
+	if s.Trouble != nil {
+		seen.Trouble = s.Trouble.Text
+	}
+	if f.store != nil {
+		seen.Content, err = frames.Load(u.cfg.Slots.Path(state.Committed))
+	}
+	return seen, err
+}

@@ -1,0 +1,244 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fairlead/fairlead/agent"
+	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/simulator/network"
+)
+
+// unit is one machine: its folder, its bootloader, its line, and the agent that its system starts.
+type unit struct {
+	number int
+	name   string
+	dir    string
+	fleet  *Fleet
+	cfg    agent.Config
+	opt    agent.Options
+	log    *slog.Logger
+	line   *network.Line
+	cloned string // state folder of the unit whose identity it has
+	skew   atomic.Int64
+
+	mu     sync.Mutex
+	rand   *rand.Rand
+	faults Faults
+	power  *power          // nil while it is off
+	target string          // version of the update under way
+	struck map[string]bool // update and state at which the power was cut
+	depth  float64         // of the download at which it is to be cut
+}
+
+// restartWait is what a service manager waits before it starts an agent that failed again.
+const restartWait = 5 * time.Second
+
+func (f *Fleet) newUnit(n int, version string, log *slog.Logger) (*unit, error) {
+	name, each := UnitName(n), f.cfg.each(n)
+	u := &unit{
+		number: n, name: name, dir: filepath.Join(f.cfg.Dir, name), fleet: f, log: log.With("unit", name), struck: map[string]bool{},
+		line: network.New(each.Line, f.cfg.Seed^uint64(n), &f.counters), rand: rand.New(rand.NewPCG(f.cfg.Seed, uint64(n))),
+	}
+	u.setFaults(each.Faults)
+	if each.CloneOf > 0 {
+		u.cloned = filepath.Join(f.cfg.Dir, UnitName(each.CloneOf), "state")
+	}
+	var err error
+	if u.cfg, err = f.cfg.agentConfig(n, u.dir); err != nil {
+		return nil, err
+	}
+	if each.Agent != "" {
+		version = each.Agent
+	}
+	u.opt = u.options(f.cfg, version)
+	return u, nil
+}
+
+func (u *unit) setFaults(f Faults) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.faults, u.depth = f, 0.1+0.8*u.rand.Float64()
+	u.skew.Store(int64(f.Skew))
+}
+
+func (u *unit) theFaults() Faults {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.faults
+}
+
+// random is within [0,1).
+func (u *unit) random() float64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rand.Float64()
+}
+
+// run is the life of the machine: power on, boot, agent, reboot or power cut, until ctx ends.
+func (u *unit) run(ctx context.Context) error {
+	if u.cloned != "" && !u.takeIdentity(ctx) {
+		return nil
+	}
+	for n := 1; ctx.Err() == nil; n++ {
+		u.opt.BootID = fmt.Sprintf("%s-%d-%d", u.name, time.Now().UnixNano(), n)
+		if err := u.start(ctx); err != nil {
+			err = fmt.Errorf("%s: %w", u.name, err)
+			u.say(Event{Kind: Bricked, Detail: err.Error()})
+			return err
+		}
+	}
+	return nil
+}
+
+// start is the time from one power-on to the next. Its error is a brick.
+func (u *unit) start(ctx context.Context) error {
+	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{})
+	if err != nil {
+		return fmt.Errorf("opening the bootloader: %w", err)
+	}
+	slot, err := file.Boot()
+	if err != nil {
+		return fmt.Errorf("the bootloader: %w", err)
+	}
+	if err := u.show(slot); err != nil {
+		return fmt.Errorf("booting slot %s: %w", slot, err)
+	}
+	u.say(Event{Kind: PoweredOn, Slot: string(slot)})
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	p := &power{line: u.line, state: u.cfg.State, stop: stop}
+	u.setPower(p)
+	defer u.setPower(nil)
+	wait(inner, u.bootTime())
+	if p.has() {
+		u.live(inner, p, file)
+	}
+	if !p.has() {
+		u.say(Event{Kind: PoweredOff, Slot: string(slot)})
+		wait(ctx, u.theFaults().Off)
+		return p.restore()
+	}
+	return nil
+}
+
+func (u *unit) bootTime() time.Duration {
+	return u.fleet.cfg.Boot/2 + time.Duration(u.random()*float64(u.fleet.cfg.Boot/2))
+}
+
+func (u *unit) setPower(p *power) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.power = p
+}
+
+// live is what the system does that was booted, until it ends.
+func (u *unit) live(ctx context.Context, p *power, file *boot.File) {
+	if state, err := file.State(); err == nil && state.Trial == state.Running && u.lame(ctx) {
+		return
+	}
+	err := u.agent(ctx, p, file)
+	if err != nil && p.has() && ctx.Err() == nil {
+		u.log.Error("agent ended", "error", err)
+		u.say(Event{Kind: AgentEnded, Detail: err.Error()})
+		wait(ctx, restartWait)
+	}
+}
+
+// lame says that what is on trial never gets as far as an agent.
+func (u *unit) lame(ctx context.Context) bool {
+	u.mu.Lock()
+	f, target := u.faults, u.target
+	u.mu.Unlock()
+	switch {
+	case with(f.Loops, target):
+		return true
+	case with(f.Hangs, target):
+		u.say(Event{Kind: Hung, To: target})
+		if f.Watchdog == 0 {
+			<-ctx.Done()
+		}
+		wait(ctx, f.Watchdog)
+		return true
+	}
+	return false
+}
+
+// agent runs the agent until it ends or wants a reboot, which is no error here.
+func (u *unit) agent(ctx context.Context, p *power, file *boot.File) error {
+	o := u.opt
+	o.Boot = loader{file, p}
+	if u.fleet.store != nil {
+		o.OpenSlot = u.openSlot(p)
+	}
+	a, err := agent.New(u.cfg, o)
+	if err != nil {
+		return err
+	}
+	if err := a.Run(ctx); err != nil && !errors.Is(err, agent.ErrReboot) {
+		return err
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (u *unit) say(e Event) {
+	e.Unit, e.Number = u.name, u.number
+	u.fleet.tell(e)
+}
+
+// updated is told of each transition, on the agent's own goroutine.
+func (u *unit) updated(e wire.Event) {
+	u.mu.Lock()
+	u.target = e.To
+	u.mu.Unlock()
+	u.say(Event{
+		Kind: Updated, State: e.State, From: e.From, To: e.To, Reason: e.Reason, Detail: e.Detail,
+		Fetched: e.Fetched, Written: e.Written, Seconds: float64(e.Millis) / 1000,
+	})
+	if e.State != wire.Downloading {
+		u.strike(e.State)
+	}
+}
+
+// strike cuts the power if that is to be in this state and was not yet.
+func (u *unit) strike(s wire.State) {
+	u.mu.Lock()
+	key, due := u.target+" "+string(s), false
+	for _, at := range u.faults.CutAt {
+		due = due || at == s && !u.struck[key]
+	}
+	u.struck[key] = u.struck[key] || due
+	u.mu.Unlock()
+	if due {
+		u.cut()
+	}
+}
+
+func (u *unit) cut() {
+	u.mu.Lock()
+	p := u.power
+	u.mu.Unlock()
+	if p != nil {
+		p.cut()
+	}
+}
