@@ -3,6 +3,7 @@ package tlog
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	f_log "github.com/transparency-dev/formats/log"
@@ -110,3 +111,16 @@ func (p *Policy) Verify(entry, raw []byte) (Logged, error) {
 
 // ProofSuffix is what the name of a proof has after that of its manifest.
 func (p *Policy) ProofSuffix() string { return "." + p.ID() + ".tlog-proof" }
+
+// ReadCheckpoint reads a signed checkpoint whose signatures nobody has looked
+// at yet.
+func ReadCheckpoint(raw []byte) (Checkpoint, error) {
+	if len(raw) > MaxProof {
+		return Checkpoint{}, fmt.Errorf("a checkpoint of %d bytes; at most %d are allowed", len(raw), MaxProof)
+	}
+	text, _, ok := bytes.Cut(raw, []byte("\n\n"))
+	if !ok {
+		return Checkpoint{}, errors.New("a checkpoint without signatures")
+	}
+	return parseCheckpoint(string(text) + "\n")
+}
