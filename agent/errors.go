@@ -85,6 +85,8 @@ func ofClient(err error) Reason {
 		return Corrupt
 	case client.ErrNoTarget.Class:
 		return NoTarget
+	case client.ErrNotLogged.Class:
+		return NotLogged
 	case client.ErrCaptive.Class:
 		return CaptivePortal
 	case client.ErrUnavailable.Class:

@@ -25,6 +25,7 @@ const (
 	Expired          Reason = "expired"
 	Disagree         Reason = "disagree" // director and image repository
 	NoTarget         Reason = "no_target"
+	NotLogged        Reason = "not_logged" // no proof that it stands in the transparency log
 	Corrupt          Reason = "corrupt"
 
 	NoSpace       Reason = "no_space"
@@ -70,7 +71,7 @@ func ReasonOf(err error) Reason {
 func (r Reason) end() wire.State {
 	switch r {
 	case WrongHardware, WrongProduct, OlderRelease, AgentTooOld, SlotTooSmall,
-		Signature, RollbackMetadata, Expired, Disagree, NoTarget:
+		Signature, RollbackMetadata, Expired, Disagree, NoTarget, NotLogged:
 		return wire.Rejected
 	case Health:
 		return wire.RolledBack
@@ -85,7 +86,7 @@ func (r Reason) attempts(patience int) int {
 	switch r {
 	case Unavailable, CaptivePortal, Clock, Expired:
 		return patience
-	case Corrupt, Signature, RollbackMetadata, NoTarget, Disagree:
+	case Corrupt, Signature, RollbackMetadata, NoTarget, NotLogged, Disagree:
 		return min(3, patience)
 	}
 	return 1

@@ -9,6 +9,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
 )
 
@@ -108,8 +109,9 @@ type Versions struct {
 	Root      int64            `json:"root"`
 	Timestamp int64            `json:"timestamp"`
 	Snapshot  int64            `json:"snapshot"`
-	Roles     map[string]int64 `json:"roles,omitempty"` // targets and the product roles
-	Time      time.Time        `json:"time"`            // the floor of trusted time; zero if none
+	Roles     map[string]int64 `json:"roles,omitempty"`  // targets and the product roles
+	Time      time.Time        `json:"time"`             // the floor of trusted time; zero if none
+	Policy    string           `json:"policy,omitempty"` // id of the log policy; empty if none was ever seen
 }
 
 // Versions tells the highest versions seen; zero for what was never seen.
@@ -118,6 +120,9 @@ func (c *Client) Versions() Versions {
 	defer c.mu.Unlock()
 	f := c.trust.floors
 	v := Versions{Root: c.trust.root.Signed.Version, Timestamp: f.Timestamp.Version, Snapshot: f.Snapshot.Version, Time: f.Time, Roles: map[string]int64{}}
+	if f.Policy != nil {
+		v.Policy = firmware.Sum(f.Policy).String()[:16]
+	}
 	for name, at := range f.Roles {
 		v.Roles[roleOf(name)] = at.Version
 	}

@@ -38,6 +38,9 @@ var (
 	ErrFormat = &Error{Class: "format"}
 	// ErrNoTarget: no role that may speak for the path names it.
 	ErrNoTarget = &Error{Class: "no_target"}
+	// ErrNotLogged: the repository's log policy asks for a proof that the release
+	// stands in a transparency log, and there is none that holds.
+	ErrNotLogged = &Error{Class: "not_logged"}
 	// ErrCaptive: something between us and the server answered in its place.
 	ErrCaptive = &Error{Class: "captive_portal"}
 	// ErrUnavailable: no answer, too slow an answer, or a refusal.

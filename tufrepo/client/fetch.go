@@ -147,6 +147,7 @@ func (s hashSet) check(t Target) error {
 
 // Manifest fetches the release manifest that t names and holds it against what
 // the role says of it: path, and the product, version and counter in Custom.
+// Where the repository has a log policy, the release must stand in the log.
 func (c *Client) Manifest(ctx context.Context, t Target) (*firmware.Manifest, error) {
 	if t.Length > firmware.MaxManifest {
 		return nil, failf(ErrTooLarge, t.Path, "%d bytes are too many for a release manifest", t.Length)
@@ -161,6 +162,9 @@ func (c *Client) Manifest(ctx context.Context, t Target) (*firmware.Manifest, er
 	}
 	if err := checkManifest(t, m); err != nil {
 		return nil, fail(ErrFormat, t.Path, err)
+	}
+	if err := c.checkLogged(ctx, t); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -28,6 +28,12 @@ type floors struct {
 	Roles     map[string]floor `json:"roles,omitempty"` // as the snapshot names them
 	Time      time.Time        `json:"time"`
 
+	// Of a Client only: the newest log policy, the target tlog.PolicyPath byte
+	// for byte, and the version of the targets role that last named it. Later
+	// roles that name none change nothing.
+	Policy   []byte `json:"policy,omitempty"`
+	PolicyAt int64  `json:"policy_at,omitempty"`
+
 	// Of a Director only: the newest direction, and its bytes.
 	Direction floor  `json:"direction,omitzero"`
 	Raw       []byte `json:"raw,omitempty"`
@@ -51,7 +57,8 @@ func (f floors) encode() ([]byte, error) { return json.Marshal(f) }
 
 func (f floors) equal(g floors) bool {
 	return f.Root == g.Root && f.Timestamp == g.Timestamp && f.Snapshot == g.Snapshot &&
-		maps.Equal(f.Roles, g.Roles) && f.Time.Equal(g.Time) && f.Direction == g.Direction && bytes.Equal(f.Raw, g.Raw)
+		maps.Equal(f.Roles, g.Roles) && f.Time.Equal(g.Time) && f.Direction == g.Direction && bytes.Equal(f.Raw, g.Raw) &&
+		bytes.Equal(f.Policy, g.Policy) && f.PolicyAt == g.PolicyAt
 }
 
 // check holds a new version and digest against a floor.
@@ -100,13 +107,17 @@ func snapshotFloors(meta map[string]*metadata.MetaFiles) map[string]floor {
 
 // rotated resets the floors that a thief of a key that next withdraws could
 // have raised (specification 5.3.11). What the timestamp promises is lost with
-// its key, what the snapshot promises with its own.
+// its key, what the snapshot promises with its own. The log policy stays; but
+// where a key of targets is withdrawn, the next policy may be of a lower version.
 func (f floors) rotated(last, next *metadata.RootType) floors {
 	if withdrawn(last, next, metadata.TIMESTAMP) {
 		f.Timestamp, f.Snapshot = floor{}, floor{}
 	}
 	if withdrawn(last, next, metadata.SNAPSHOT) {
 		f.Roles = nil
+	}
+	if withdrawn(last, next, metadata.TARGETS) {
+		f.PolicyAt = 0
 	}
 	return f
 }

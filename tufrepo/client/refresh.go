@@ -39,6 +39,9 @@ func (c *Client) refresh(ctx context.Context) error {
 	if err := s.load(ctx, metadata.TARGETS, metadata.ROOT); err != nil {
 		return err
 	}
+	if err := s.policy(ctx); err != nil {
+		return err
+	}
 	c.set = s
 	return nil
 }

@@ -44,8 +44,9 @@
 //
 // Sizes are limited before anything is parsed. A proof must print back to the
 // same bytes. A key stands in a policy once, under one name, so that none
-// counts twice. Ed25519 only: a log's key has the signature type 0x01, a
-// witness's 0x04.
+// counts twice. A log's key is Ed25519 (signature type 0x01), a witness's
+// Ed25519 (0x04) or ML-DSA-44 (0x06). A cosignature of the latter takes 3.3 KB,
+// so a proof has room for four.
 //
 // # Not promised
 //

@@ -1,8 +1,11 @@
 package tlog_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
+
+	f_note "github.com/transparency-dev/formats/note"
 
 	"github.com/fairlead/fairlead/tufrepo/tlog"
 )
@@ -18,6 +21,27 @@ func TestPolicyIsRead(t *testing.T) {
 		if got := p.Enough(strings.Fields(names)); got != want {
 			t.Errorf("%q: %v", names, got)
 		}
+	}
+}
+
+func TestWitnessesOfBothKinds(t *testing.T) {
+	w := newWorld(t)
+	skey, vkey, err := f_note.GenerateMLDSAKey("pq.example/w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pq, err := f_note.NewMLDSASigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := "log " + w.log.vkey + "\nwitness w " + w.witnesses[0].vkey + "\nwitness pq " + vkey + "\ngroup g all w pq\nquorum g\n"
+	raw := prove(t, leaf(t), 5, 20, w.log.signer.Name(), w.log.signer, w.witnesses[0].signer, pq)
+	if _, err := parse(t, policy).Verify(leaf(t), raw); err != nil {
+		t.Error(err)
+	}
+	raw = prove(t, leaf(t), 5, 20, w.log.signer.Name(), w.log.signer, w.witnesses[0].signer, w.witnesses[1].signer)
+	if _, err := parse(t, policy).Verify(leaf(t), raw); !errors.Is(err, tlog.ErrQuorum) {
+		t.Errorf("without one of them: %v", err)
 	}
 }
 
@@ -56,11 +80,11 @@ func TestPolicyIsRefused(t *testing.T) {
 		"witness twice":        {head + "witness x " + w.vkey + "\nquorum x\n", "stands there twice"},
 		"key under two names":  {"witness w " + w.vkey + "\nwitness x " + rehash(renamed) + "\nquorum w\n", "stands there twice"},
 		"log twice":            {head + "log " + l.vkey + "\nquorum w\n", "stands there twice"},
-		"log key as witness":   {"witness w " + l.vkey + "\nquorum w\n", "signature type 0x01; it must be 0x04"},
-		"witness key as log":   {"log " + w.vkey + "\nquorum none\n", "signature type 0x04; it must be 0x01"},
+		"log key as witness":   {"witness w " + l.vkey + "\nquorum w\n", "signature type 0x01, has no place"},
+		"witness key as log":   {"log " + w.vkey + "\nquorum none\n", "signature type 0x04, has no place"},
 		"wrong hash":           {"log " + l.vkey + "\nwitness w " + renamed + "\nquorum w\n", "its hash is"},
-		"short key":            {"log log.example+00000000+AQ==\nquorum none\n", "not an Ed25519 key"},
-		"no key":               {"log log.example\nquorum none\n", "not an Ed25519 key"},
+		"short key":            {"log log.example+00000000+AQ==\nquorum none\n", "has no place"},
+		"no key":               {"log log.example\nquorum none\n", "not a key in the form"},
 		"address":              {"log " + l.vkey + " file:///etc\nquorum none\n", "not an address"},
 		"too many":             {strings.Repeat("group\n", 33), "want: group"},
 		"too large":            {strings.Repeat("# long\n", 3000) + "quorum none\n", "at most"},

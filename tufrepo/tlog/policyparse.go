@@ -17,10 +17,13 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 )
 
-// The signature types of C2SP signed-note that a policy may name.
-const (
-	algEd25519     = 0x01 // of logs
-	algCosignature = 0x04 // of witnesses
+// keyLengths are the types of keys of C2SP signed-note that a policy may name,
+// and how long such a key is, its type included.
+type keyLengths map[byte]int
+
+var (
+	logKeys     = keyLengths{0x01: 1 + ed25519.PublicKeySize}                 // Ed25519
+	witnessKeys = keyLengths{0x04: 1 + ed25519.PublicKeySize, 0x06: 1 + 1312} // Ed25519, ML-DSA-44
 )
 
 // policyParser reads one policy, line by line.
@@ -84,7 +87,7 @@ func (p *policyParser) log(args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return errors.New("want: log VKEY [URL]")
 	}
-	if err := p.key(args[0], algEd25519); err != nil {
+	if err := p.key(args[0], logKeys); err != nil {
 		return err
 	}
 	v, err := note.NewVerifier(args[0])
@@ -104,7 +107,7 @@ func (p *policyParser) witness(args []string) error {
 	if len(args) < 2 || len(args) > 3 {
 		return errors.New("want: witness NAME VKEY [URL]")
 	}
-	if err := p.key(args[1], algCosignature); err != nil {
+	if err := p.key(args[1], witnessKeys); err != nil {
 		return err
 	}
 	v, err := f_note.NewVerifierForCosignatureV1(args[1])
@@ -121,15 +124,15 @@ func (p *policyParser) witness(args []string) error {
 
 // key refuses a key of another type, one whose hash does not fit, and one that
 // stands there already.
-func (p *policyParser) key(vkey string, want byte) error {
+func (p *policyParser) key(vkey string, allowed keyLengths) error {
 	name, rest, _ := strings.Cut(vkey, "+")
 	hash, text, _ := strings.Cut(rest, "+")
 	raw, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) != 1+ed25519.PublicKeySize || name == "" {
-		return fmt.Errorf("%.80q is not an Ed25519 key in the form NAME+HASH+BASE64", vkey)
+	if err != nil || len(raw) == 0 || name == "" {
+		return fmt.Errorf("%.80q is not a key in the form NAME+HASH+BASE64", vkey)
 	}
-	if raw[0] != want {
-		return fmt.Errorf("key of %.80q has signature type %#02x; it must be %#02x", name, raw[0], want)
+	if length, ok := allowed[raw[0]]; !ok || len(raw) != length {
+		return fmt.Errorf("key of %.80q, of %d bytes and signature type %#02x, has no place there: a log's type is 0x01, a witness's 0x04 or 0x06", name, len(raw), raw[0])
 	}
 	if sum := firmware.Sum(append([]byte(name+"\n"), raw...)); hash != sum.String()[:8] {
 		return fmt.Errorf("key of %.80q: its hash is %s, not %.8q", name, sum.String()[:8], hash)

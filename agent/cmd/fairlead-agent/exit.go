@@ -58,7 +58,7 @@ func reasonCode(r agent.Reason) int {
 	case agent.WrongHardware, agent.WrongProduct, agent.OlderRelease, agent.AgentTooOld, agent.Disagree,
 		agent.NoTarget, agent.Busy, agent.Superseded, agent.Health:
 		return exitRefused
-	case agent.Signature, agent.RollbackMetadata, agent.Expired, agent.Corrupt:
+	case agent.Signature, agent.RollbackMetadata, agent.Expired, agent.Corrupt, agent.NotLogged:
 		return exitUnverified
 	case agent.NoSpace, agent.SlotTooSmall:
 		return exitNoSpace
