@@ -23,9 +23,6 @@ import (
 // deliver makes what the factory would: folders, the image in slot a, the configuration. What is there already stays, so that
 // a fleet goes on where it was.
 func (u *unit) deliver() error {
-	if err := unpark(u.cfg.State); err != nil {
-		return err
-	}
 	for _, dir := range []string{"state", "boot"} {
 		if err := os.MkdirAll(filepath.Join(u.dir, dir), 0o700); err != nil {
 			return err

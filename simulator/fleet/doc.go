@@ -18,10 +18,11 @@
 //
 // # A power cut
 //
-// [Fleet.Cut] takes the power of a unit away between two instructions of its agent. From then on nothing that the agent does
-// comes to anything: its connections are reset, its slot forgets what was not synced, its bootloader does not answer, and its
-// state folder is gone from where it was, by one rename. When the agent has noticed and ended, the folder comes back as it was at
-// the moment of the cut, the bootloader chooses a slot, and another agent begins.
+// [Fleet.Cut] takes the power of a unit away between two system calls of its agent. From then on nothing that the agent does
+// comes to anything: its connections are reset, its slot forgets what was not synced, neither its disk nor its bootloader take
+// another word. When the agent has noticed and ended, the bootloader chooses a slot, and another agent begins.
+//
+// What the agent wrote to a file and did not flush is kept; only slots lose it.
 //
 // # What it tells
 //

@@ -21,9 +21,6 @@ type Seen struct {
 // Look looks at unit n when the fleet is off. An error is a unit that would not boot.
 func (f *Fleet) Look(n int) (Seen, error) {
 	u := f.units[n-1]
-	if err := unpark(u.cfg.State); err != nil {
-		return Seen{}, err
-	}
 	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{})
 	if err != nil {
 		return Seen{}, err

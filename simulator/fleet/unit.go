@@ -14,6 +14,7 @@ import (
 	"github.com/fairlead/fairlead/agent"
 	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/simulator/network"
 )
 
@@ -101,7 +102,12 @@ func (u *unit) run(ctx context.Context) error {
 
 // start is the time from one power-on to the next. Its error is a brick.
 func (u *unit) start(ctx context.Context) error {
-	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{})
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	p := &power{line: u.line, stop: stop}
+	u.line.Restore()
+	on := durable.Disk{FS: disk{power: p, lazy: u.fleet.store != nil}}
+	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{Disk: on})
 	if err != nil {
 		return fmt.Errorf("opening the bootloader: %w", err)
 	}
@@ -113,19 +119,15 @@ func (u *unit) start(ctx context.Context) error {
 		return fmt.Errorf("booting slot %s: %w", slot, err)
 	}
 	u.say(Event{Kind: PoweredOn, Slot: string(slot)})
-	inner, stop := context.WithCancel(ctx)
-	defer stop()
-	p := &power{line: u.line, state: u.cfg.State, stop: stop}
 	u.setPower(p)
 	defer u.setPower(nil)
 	wait(inner, u.bootTime())
 	if p.has() {
-		u.live(inner, p, file)
+		u.live(inner, p, file, on)
 	}
 	if !p.has() {
 		u.say(Event{Kind: PoweredOff, Slot: string(slot)})
 		wait(ctx, u.theFaults().Off)
-		return p.restore()
 	}
 	return nil
 }
@@ -141,11 +143,11 @@ func (u *unit) setPower(p *power) {
 }
 
 // live is what the system does that was booted, until it ends.
-func (u *unit) live(ctx context.Context, p *power, file *boot.File) {
+func (u *unit) live(ctx context.Context, p *power, file *boot.File, on durable.Disk) {
 	if state, err := file.State(); err == nil && state.Trial == state.Running && u.lame(ctx) {
 		return
 	}
-	err := u.agent(ctx, p, file)
+	err := u.agent(ctx, p, file, on)
 	if err != nil && p.has() && ctx.Err() == nil {
 		u.log.Error("agent ended", "error", err)
 		u.say(Event{Kind: AgentEnded, Detail: err.Error()})
@@ -173,9 +175,9 @@ func (u *unit) lame(ctx context.Context) bool {
 }
 
 // agent runs the agent until it ends or wants a reboot, which is no error here.
-func (u *unit) agent(ctx context.Context, p *power, file *boot.File) error {
+func (u *unit) agent(ctx context.Context, p *power, file *boot.File, on durable.Disk) error {
 	o := u.opt
-	o.Boot = loader{file, p}
+	o.Boot, o.Disk = file, on
 	if u.fleet.store != nil {
 		o.OpenSlot = u.openSlot(p)
 	}
