@@ -25,7 +25,9 @@ var rules = []struct {
 		module + "tufrepo/service", module + "tufrepo/cmd", "modernc.org/sqlite", "database/sql", "github.com/mochi-mqtt",
 		"github.com/prometheus", "github.com/rogpeppe", "testing",
 	}},
-	{"simulator/...", []string{module + "signer", module + "tufrepo/director", "modernc.org/sqlite"}},
+	// Only simulator/site has people and a service; the fleet and its world know neither.
+	{"simulator/fleet", []string{module + "signer", module + "tufrepo/director", "modernc.org/sqlite"}},
+	{"simulator/network", []string{module + "agent", module + "signer", module + "tufrepo", "modernc.org/sqlite"}},
 }
 
 // sqlInterfaces come with the library for UUIDs, which can be stored in databases; they bring no database.
