@@ -1,0 +1,93 @@
+package scenario
+
+import (
+	"encoding"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// atLine reads a value, and says where it stands if it is none.
+func atLine(n *yaml.Node, v encoding.TextUnmarshaler) error {
+	if n.Kind != yaml.ScalarNode {
+		return fmt.Errorf("line %d: want one value here", n.Line)
+	}
+	if err := v.UnmarshalText([]byte(n.Value)); err != nil {
+		return fmt.Errorf("line %d: %w", n.Line, err)
+	}
+	return nil
+}
+
+// Bytes is a number of bytes, written as 512, 64KiB, 8MiB, 1GiB.
+type Bytes int64
+
+var units = []struct {
+	suffix string
+	bytes  int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}, {"", 1}}
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error { return atLine(n, b) }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	for _, u := range units {
+		digits, found := strings.CutSuffix(string(text), u.suffix)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+		if err == nil && n >= 0 && n*float64(u.bytes) < 1<<50 {
+			*b = Bytes(n * float64(u.bytes))
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a number of bytes: write 64KiB, 8MiB or 1GiB", text)
+}
+
+// Share is a part of something, 0 to 1, written as 5%.
+type Share float64
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (s *Share) UnmarshalYAML(n *yaml.Node) error { return atLine(n, s) }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Share) UnmarshalText(text []byte) error {
+	digits, found := strings.CutSuffix(string(text), "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+	if !found || err != nil || !(n >= 0 && n <= 100) {
+		return fmt.Errorf("%q is not a share: write a percentage from 0%% to 100%%", text)
+	}
+	*s = Share(n / 100)
+	return nil
+}
+
+// Of is the share of n, rounded to the nearest, but not to nothing.
+func (s Share) Of(n int) int {
+	if s == 0 {
+		return 0
+	}
+	return max(1, int(float64(s)*float64(n)+0.5))
+}
+
+// Duration is a time.Duration, written as 500ms, 10s, 2h.
+type Duration time.Duration
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error { return atLine(n, d) }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a time: write 500ms, 10s or 2h", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// D is the plain duration.
+func (d Duration) D() time.Duration { return time.Duration(d) }
