@@ -17,11 +17,14 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/tlog/logread"
 )
 
 const (
 	cacheForEver = "public, max-age=31536000, immutable"
 	cacheNever   = "no-cache"
+
+	logCheckpoint = logName + "/checkpoint"
 )
 
 // served tells whether a name is one that devices may ask for. Everything else,
@@ -33,14 +36,37 @@ func served(name string) bool {
 	_, _, isMetadata := bundle.ParseMetadataName(name)
 	_, _, isManifest := bundle.ParseManifestName(name)
 	_, isBlob := bundle.ParseBlobName(name)
-	return isMetadata || isManifest || isBlob
+	_, isPolicy := bundle.ParsePolicyName(name)
+	_, isProof := bundle.ParseProofName(name)
+	return isMetadata || isManifest || isBlob || isPolicy || isProof || logFile(name)
 }
 
-// Handler serves /metadata/, /targets/ and /blobs/ by GET and HEAD, with
+func logFile(name string) bool {
+	rest, ok := strings.CutPrefix(name, logName+"/")
+	if ok {
+		_, ok = logread.Name(rest)
+	}
+	return ok
+}
+
+// contentType of a file that is no blob.
+func contentType(name string) string {
+	_, isProof := bundle.ParseProofName(name)
+	_, isPolicy := bundle.ParsePolicyName(name)
+	switch {
+	case isProof, isPolicy, name == logCheckpoint:
+		return "text/plain; charset=utf-8"
+	case logFile(name):
+		return "application/octet-stream"
+	}
+	return "application/json"
+}
+
+// Handler serves /metadata/, /targets/, /blobs/ and /log/ by GET and HEAD, with
 // ranges. Names are matched exactly; whatever is not a regular file of a known
 // name is 404. ETags are strong, the SHA-256 of the content. What has a version
-// or hash in its name may be cached for ever; the timestamp, and the absence of
-// anything, must be asked for again.
+// or hash in its name may be cached for ever; the timestamp, the log's checkpoint,
+// and the absence of anything, must be asked for again.
 func (r *Repo) Handler(log *slog.Logger) http.Handler {
 	root, err := os.OpenRoot(r.dir)
 	if err != nil {
@@ -123,10 +149,10 @@ func (h handler) serve(w http.ResponseWriter, req *http.Request, name string, f 
 		}
 		content = bytes.NewReader(raw)
 		header.Set("ETag", etag(sha256.Sum256(raw)))
-		header.Set("Content-Type", "application/json")
+		header.Set("Content-Type", contentType(name))
 	}
 	header.Set("Cache-Control", cacheForEver)
-	if name == bundle.TimestampName {
+	if name == bundle.TimestampName || name == logCheckpoint {
 		header.Set("Cache-Control", cacheNever)
 	}
 	header.Set("X-Content-Type-Options", "nosniff")

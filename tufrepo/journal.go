@@ -129,6 +129,9 @@ func reachable(b *bundle.Base) (map[string]bool, error) {
 		return used, nil
 	}
 	used[b.Snapshot().Name] = true
+	if policy := b.PolicyFile(); policy != "" {
+		used[policy] = true
+	}
 	for file, pin := range b.Snapshot().Meta.Signed.Meta {
 		role := file[:len(file)-len(path.Ext(file))]
 		used[bundle.MetadataName(pin.Version, role)] = true
@@ -152,6 +155,9 @@ func addReleases(used map[string]bool, b *bundle.Base, product string, role *met
 			return fmt.Errorf("listing %s: %w", product, err)
 		}
 		used[bundle.ManifestName(e.Path, e.SHA256)] = true
+		if policy, _ := b.Policy(); policy != nil && policy.Required() {
+			used[bundle.ProofName(e.Path, e.SHA256, policy)] = true
+		}
 		for _, blob := range m.Blobs() {
 			used[bundle.BlobName(blob.SHA256)] = true
 		}

@@ -103,6 +103,12 @@ func (p *pack) addRelease(base *bundle.Base, e bundle.Entry) error {
 	}
 	p.result.Release = releaseOf(e)
 	p.names = append(p.names, bundle.ManifestName(e.Path, e.SHA256))
+	if policy, _ := base.Policy(); policy != nil {
+		p.names = append(p.names, base.PolicyFile())
+		if policy.Required() {
+			p.names = append(p.names, bundle.ProofName(e.Path, e.SHA256, policy))
+		}
+	}
 	p.blobs = m.Blobs()
 	for _, b := range p.blobs {
 		p.result.Bytes += b.Length

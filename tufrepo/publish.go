@@ -29,6 +29,8 @@ type Published struct {
 	Releases  []Release        `json:"releases"` // new ones
 	Blobs     int              `json:"blobs"`    // new ones
 	Bytes     int64            `json:"bytes"`    // of the new blobs
+	Logged    int              `json:"logged"`   // releases for which proofs were made that they stand in the log
+	LogSize   uint64           `json:"log_size"` // entries of the log then; 0 if no proof was made
 }
 
 // Release is one release of a product.
@@ -87,11 +89,14 @@ func (r *Repo) Publish(ctx context.Context, bundleDir string, o PublishOptions) 
 }
 
 // repair is what is left to do where everything is published: blobs that have
-// rotted since are replaced.
+// rotted since are replaced, and proofs that were lost made again.
 func (p *publication) repair(ctx context.Context) error {
 	p.result.Nothing = true
 	p.describe(p.base)
-	return p.putBlobs(ctx)
+	if err := p.putBlobs(ctx); err != nil {
+		return err
+	}
+	return p.putProofs(ctx)
 }
 
 func verdict(err error) error {
@@ -109,7 +114,7 @@ func verdict(err error) error {
 // run puts the files in place in the order of the package's description. Until
 // swap, nothing that it does can be seen from the present timestamp.
 func (p *publication) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{p.putBlobs, p.putSigned} {
+	for _, step := range []func(context.Context) error{p.putBlobs, p.putSigned, p.putProofs} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -141,7 +146,7 @@ func (p *publication) newTransition(o *online) transition {
 
 // putSigned writes what the engineers signed, but for roots.
 func (p *publication) putSigned(ctx context.Context) error {
-	for _, group := range [][]bundle.File{p.plan.Manifests, p.plan.Products, p.plan.Targets} {
+	for _, group := range [][]bundle.File{p.plan.Manifests, p.plan.Products, p.plan.PolicyFiles, p.plan.Targets} {
 		for _, f := range group {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -59,6 +60,9 @@ type Base struct {
 	snapshot  *Doc[metadata.SnapshotType]
 	targets   *Doc[metadata.TargetsType]
 	products  map[string]*Doc[metadata.TargetsType]
+
+	policy     *tlog.Policy
+	policyText []byte
 }
 
 // Settled tells whether the newest root vouches for timestamp, snapshot and

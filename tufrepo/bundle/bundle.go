@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -36,6 +37,7 @@ type Bundle struct {
 	fsys      fs.FS
 	metadata  map[string][]byte
 	manifests map[string][]byte // by target path
+	policy    []byte            // nil: none
 	blobs     map[firmware.Digest]int64
 	held      int64
 	strange   Problems
@@ -82,6 +84,10 @@ func (b *Bundle) add(name string, e fs.DirEntry) error {
 	target, isTarget := strings.CutPrefix(name, "targets/")
 	digest, isBlob := ParseBlobName(name)
 	switch {
+	case name == policyFile:
+		raw, err := b.small(name, tlog.MaxPolicy)
+		b.policy = raw
+		return err
 	case isMetadata && role == metadata.SNAPSHOT:
 		b.odd(name, "the repository makes its own snapshot", doRemove)
 	case isMetadata:
@@ -185,6 +191,9 @@ func (b *Bundle) Manifests() []string { return slices.Sorted(maps.Keys(b.manifes
 // Manifest is the content of a target of Manifests, nil for other paths.
 func (b *Bundle) Manifest(target string) []byte { return b.manifests[target] }
 
+// Policy is the log policy, nil if the bundle has none.
+func (b *Bundle) Policy() []byte { return b.policy }
+
 // Blobs lists the blobs with their lengths. Their content was not looked at.
 func (b *Bundle) Blobs() []firmware.Blob {
 	var all []firmware.Blob
@@ -211,5 +220,8 @@ func (b *Bundle) now() time.Time {
 	}
 	return b.Clock()
 }
+
+// policyFile is the log policy in a bundle.
+const policyFile = "targets/" + tlog.PolicyPath
 
 func bundleManifestName(target string) string { return path.Join("targets", target) }

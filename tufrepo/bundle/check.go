@@ -44,7 +44,7 @@ func (b *Bundle) check(base *Base, deep bool) (*Plan, error) {
 	if base.snapshot != nil {
 		maps.Copy(c.plan.Meta, base.snapshot.Meta.Signed.Meta)
 	}
-	for _, step := range []func() error{c.checkRoots, c.checkTargets, c.checkProducts, c.checkUnused} {
+	for _, step := range []func() error{c.checkRoots, c.checkTargets, c.checkPolicy, c.checkProducts, c.checkUnused} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -260,6 +260,9 @@ func (d *Doc[T]) file() File {
 func (c *checker) checkUnused() error {
 	if c.problems.Kind() == Conflict {
 		return nil
+	}
+	if c.Bundle.policy != nil && !c.used[policyFile] {
+		c.note(Refused, "", policyFile, "the targets role does not name this log policy", "put it in with fairlead-sign log-policy, or "+doRemove)
 	}
 	for _, target := range c.Manifests() {
 		if name := bundleManifestName(target); !c.used[name] {

@@ -11,6 +11,7 @@
 //	metadata/<N>.targets.json         the next targets: which products there are
 //	metadata/<N>.<product>.json       the next role of a product
 //	targets/<product>/<version>.json  release manifests
+//	targets/tlog-policy.txt           the next log policy (package tlog)
 //	blobs/<sha256>                    what the manifests pin
 //	base/…                            for signers only: what the drafts follow; passed over
 //

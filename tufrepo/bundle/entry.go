@@ -50,6 +50,12 @@ type Entry struct {
 	Custom
 }
 
+// CustomJSON is the custom object of the entry.
+func (e Entry) CustomJSON() []byte {
+	b, _ := json.Marshal(e.Custom) // texts and numbers: it cannot fail
+	return b
+}
+
 // Releases lists what a product's role holds, by rising counter. Entries that
 // are not releases of that product are an error.
 func Releases(product string, role *metadata.Metadata[metadata.TargetsType]) ([]Entry, error) {

@@ -35,7 +35,7 @@ func LoadOwn(fsys fs.FS) (*Base, error) { return load(fsys, nil) }
 func load(fsys fs.FS, pinnedRoot []byte) (*Base, error) {
 	b := &Base{fsys: fsys}
 	for _, step := range []func() error{
-		func() error { return b.loadRoots(pinnedRoot) }, b.loadTimestamp, b.loadSnapshot, b.loadTargets, b.loadProducts,
+		func() error { return b.loadRoots(pinnedRoot) }, b.loadTimestamp, b.loadSnapshot, b.loadTargets, b.loadPolicy, b.loadProducts,
 	} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("reading the repository: %w", err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -80,6 +81,34 @@ func ParseManifestName(name string) (target string, d firmware.Digest, ok bool) 
 	target = dir + file
 	_, _, err = firmware.ParseTargetPath(target)
 	return target, d, err == nil
+}
+
+// PolicyName is the name of a log policy in a repository.
+func PolicyName(d firmware.Digest) string { return "targets/" + d.String() + "." + tlog.PolicyPath }
+
+// ParsePolicyName takes a name of PolicyName apart.
+func ParsePolicyName(name string) (firmware.Digest, bool) {
+	hex, ok := strings.CutPrefix(strings.TrimSuffix(name, "."+tlog.PolicyPath), "targets/")
+	d, err := firmware.ParseDigest(hex)
+	return d, ok && err == nil && PolicyName(d) == name
+}
+
+// ProofName is the name in a repository of the proof that a release stands in
+// the log which policy names.
+func ProofName(target string, d firmware.Digest, policy *tlog.Policy) string {
+	return ManifestName(target, d) + policy.ProofSuffix()
+}
+
+var proofForm = regexp.MustCompile(`^(targets/.*)\.[0-9a-f]{16}\.tlog-proof$`)
+
+// ParseProofName takes a name of ProofName apart: it gives that of the manifest.
+func ParseProofName(name string) (manifest string, ok bool) {
+	m := proofForm.FindStringSubmatch(name)
+	if m == nil {
+		return "", false
+	}
+	_, _, ok = ParseManifestName(m[1])
+	return m[1], ok
 }
 
 // readFile reads a regular file of at most limit bytes, whole.

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -22,8 +23,10 @@ type Plan struct {
 	Blobs     []File // that the bundle has; the repository may have them too, of published releases above all
 	Manifests []File
 	Products  []File
-	Targets   []File // none or one
-	Roots     []File // oldest first
+	// PolicyFiles has the log policy if it is new.
+	PolicyFiles []File
+	Targets     []File // none or one
+	Roots       []File // oldest first
 	// Inherited are blobs that new manifests pin and the bundle lacks: the
 	// repository has a file of that name and length.
 	Inherited []File
@@ -33,6 +36,11 @@ type Plan struct {
 	Chain []*metadata.Metadata[metadata.RootType]
 	// Top is the top-level targets role as it will be.
 	Top *metadata.Metadata[metadata.TargetsType]
+	// Policy is the log policy as it will be; nil if there is none.
+	Policy *tlog.Policy
+	// Listed are all releases that product roles will list, the new ones
+	// included.
+	Listed []Entry
 	// Meta is what the next snapshot lists.
 	Meta map[string]*metadata.MetaFiles
 	// Releases are the new ones, by product and counter.
@@ -48,7 +56,7 @@ func (p *Plan) Empty() bool {
 // that comes after it.
 func (p *Plan) Files() []File {
 	var all []File
-	for _, group := range [][]File{p.Blobs, p.Manifests, p.Products, p.Targets, p.Roots} {
+	for _, group := range [][]File{p.Blobs, p.Manifests, p.Products, p.PolicyFiles, p.Targets, p.Roots} {
 		all = append(all, group...)
 	}
 	return all

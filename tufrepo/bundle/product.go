@@ -45,6 +45,10 @@ func (c *checker) keptProduct(product string) {
 	if kept == nil || verify(c.targets, product, kept) != nil {
 		c.note(Refused, product, "", fmt.Sprintf("targets gives it to other keys, and the published version %d is not signed by them", have),
 			fmt.Sprintf("add version %d, signed by the new keys, to the bundle", have+1))
+		return
+	}
+	if releases, err := Releases(product, kept); err == nil {
+		c.plan.Listed = append(c.plan.Listed, releases...)
 	}
 }
 
@@ -81,6 +85,7 @@ func (c *checker) checkReleases(product, file string, role *metadata.Metadata[me
 	if err != nil {
 		return err
 	}
+	c.plan.Listed = append(c.plan.Listed, releases...)
 	old := map[string]*metadata.TargetFiles{}
 	top := int64(0)
 	if before := c.base.Role(product); before != nil {

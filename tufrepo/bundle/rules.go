@@ -8,6 +8,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -93,8 +94,12 @@ func keyFaults(keys map[string]*metadata.Key, used map[string]bool) []error {
 // targetsFaults is what is wrong with the top-level targets whoever signed it.
 func targetsFaults(m *metadata.Metadata[metadata.TargetsType]) []error {
 	var faults []error
-	if len(m.Signed.Targets) > 0 {
-		faults = append(faults, errors.New("it lists targets of its own: releases belong in their product's role"))
+	for _, target := range slices.Sorted(maps.Keys(m.Signed.Targets)) {
+		if target != tlog.PolicyPath {
+			faults = append(faults, fmt.Errorf("it lists targets of its own, such as %.80q: releases belong in their product's role", target))
+		} else if _, err := policyEntry(m); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	d := m.Signed.Delegations
 	if d == nil {

@@ -29,13 +29,11 @@ package logdir
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/transparency-dev/tessera"
@@ -45,6 +43,7 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/tlog"
+	"github.com/fairlead/fairlead/tufrepo/tlog/logkey"
 	"github.com/fairlead/fairlead/tufrepo/tlog/logread"
 )
 
@@ -54,35 +53,30 @@ const lookBack = 1024
 // patience is how long Add waits for the checkpoint that covers what it added.
 const patience = 30 * time.Second
 
-// NewKey makes a log's key: skey to keep and vkey to publish, as C2SP
-// signed-note has them. The log's name is its origin; C2SP wants it to be an
-// address without a scheme, such as fw.example.com/releases.
-func NewKey(origin string) (skey, vkey string, err error) {
-	if origin == "" || strings.ContainsAny(origin, " \t\r\n+") || strings.Contains(origin, "://") {
-		return "", "", fmt.Errorf("log name %q: want an address without a scheme, such as fw.example.com/releases", origin)
-	}
-	skey, vkey, err = note.GenerateKey(rand.Reader, origin)
-	if err != nil {
-		return "", "", fmt.Errorf("making the key of log %s: %w", origin, err)
-	}
-	return skey, vkey, nil
-}
-
 // Log is a log to which entries can be added.
 type Log struct {
 	logread.Reader
-	dir    string
-	signer note.Signer
+	dir      string
+	signer   note.Signer
+	verifier note.Verifier
 }
 
 // Open opens the log in dir, or begins one there at the first Add. skey is as
-// NewKey made it.
+// logkey.New made it.
 func Open(dir, skey string) (*Log, error) {
+	vkey, err := logkey.Public(skey)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
+	}
 	signer, err := note.NewSigner(skey)
 	if err != nil {
-		return nil, fmt.Errorf("opening the log: its key cannot be read: %w", err)
+		return nil, fmt.Errorf("opening the log: %w", err)
 	}
-	return &Log{Reader: logread.Folder(os.DirFS(dir)), dir: dir, signer: signer}, nil
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
+	}
+	return &Log{Reader: logread.Folder(os.DirFS(dir)), dir: dir, signer: signer, verifier: verifier}, nil
 }
 
 // Origin is the log's name.
@@ -206,6 +200,22 @@ func (l *Log) Newest(ctx context.Context) (Signed, error) {
 		return Signed{}, fmt.Errorf("the checkpoint of log %s: %w", l.Origin(), err)
 	}
 	return Signed{c, raw}, nil
+}
+
+// Own is the newest checkpoint with the log's own signature alone, verified.
+func (l *Log) Own(ctx context.Context) (Signed, error) {
+	c, err := l.Newest(ctx)
+	if err != nil {
+		return c, err
+	}
+	n, err := note.Open(c.Bytes, note.VerifierList(l.verifier))
+	if err == nil {
+		c.Bytes, err = note.Sign(&note.Note{Text: n.Text, Sigs: n.Sigs})
+	}
+	if err != nil {
+		return c, fmt.Errorf("the checkpoint of log %s is not signed by its key: %w", l.Origin(), err)
+	}
+	return c, nil
 }
 
 // Signed is a checkpoint and its bytes.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/fairlead/fairlead/tufrepo/tlog/logdir"
+	"github.com/fairlead/fairlead/tufrepo/tlog/logkey"
 	"github.com/fairlead/fairlead/tufrepo/tlog/witness"
 )
 
@@ -32,7 +33,11 @@ type Witness struct {
 // New makes a key for the log, and starts so many witnesses.
 func New(t testing.TB, origin string, witnesses int) *World {
 	t.Helper()
-	skey, vkey, err := logdir.NewKey(origin)
+	skey, err := logkey.New(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vkey, err := logkey.Public(skey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +50,11 @@ func New(t testing.TB, origin string, witnesses int) *World {
 
 func (w *World) start(t testing.TB, name string) *Witness {
 	t.Helper()
-	skey, _, err := logdir.NewKey(name + ".example.net/witness")
+	skey, err := logkey.New(name + ".example.net/witness")
 	if err != nil {
 		t.Fatal(err)
 	}
-	vkey, err := witness.VKey(skey)
+	vkey, err := logkey.Witness(skey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +127,7 @@ func (w *World) Prove(t testing.TB, l *logdir.Log, policy string, entry []byte) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	newest, err := l.Newest(ctx)
+	newest, err := l.Own(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,15 +2,11 @@ package witness
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-
-	f_note "github.com/transparency-dev/formats/note"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/fairlead/fairlead/firmware"
 )
@@ -42,19 +38,4 @@ func ParseRequest(raw []byte) (Request, error) {
 		return Request{}, errors.New("the request is not in its one form")
 	}
 	return r, nil
-}
-
-// vkeyOf makes the public half of a witness's key.
-func vkeyOf(name, skey string) (string, error) {
-	parts := strings.SplitN(skey, "+", 5) // PRIVATE+KEY+NAME+HASH+BASE64, and base64 has a plus of its own
-	raw, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
-	if err != nil || len(raw) != 1+ed25519.SeedSize {
-		return "", errors.New("the key of the witness is not an Ed25519 key")
-	}
-	public := ed25519.NewKeyFromSeed(raw[1:]).Public().(ed25519.PublicKey)
-	plain, err := note.NewEd25519VerifierKey(name, public)
-	if err != nil {
-		return "", fmt.Errorf("the key of witness %s: %w", name, err)
-	}
-	return f_note.VKeyToCosignatureV1(plain)
 }

@@ -44,7 +44,7 @@ import (
 // Config is what a witness works with. All but Log are required.
 type Config struct {
 	Dir  string     // belongs to the witness
-	Key  string     // skey, as logdir.NewKey makes it for the witness's name
+	Key  string     // skey, as logkey.New makes it for the witness's name
 	Logs []tlog.Log // that it cosigns for
 	Log  *slog.Logger
 }
@@ -119,15 +119,6 @@ func (w *Witness) verify(l tlog.Log, raw []byte) (tlog.Checkpoint, error) {
 		return tlog.Checkpoint{}, err
 	}
 	return tlog.ReadCheckpoint(raw)
-}
-
-// VKey is what policies name the witness by.
-func VKey(key string) (string, error) {
-	s, err := f_note.NewSignerForCosignatureV1(key)
-	if err != nil {
-		return "", fmt.Errorf("the key of the witness cannot be read: %w", err)
-	}
-	return vkeyOf(s.Name(), key)
 }
 
 // answer is a response: a status of C2SP tlog-witness, and its body.
