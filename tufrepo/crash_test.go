@@ -156,7 +156,7 @@ func (w *world) copyRepo() *Repo {
 	if err := os.CopyFS(dir, os.DirFS(w.repo.dir)); err != nil {
 		w.t.Fatal(err)
 	}
-	keys, _ := filepath.Glob(filepath.Join(dir, "state/keys/*.key"))
+	keys, _ := filepath.Glob(filepath.Join(dir, "state/*/*.key"))
 	for _, key := range keys {
 		if err := os.Chmod(key, 0o600); err != nil {
 			w.t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -37,10 +38,17 @@ func New(t testing.TB, origin string, witnesses int) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return WithKey(t, skey, witnesses)
+}
+
+// WithKey is New for a log that has a key.
+func WithKey(t testing.TB, skey string, witnesses int) *World {
+	t.Helper()
 	vkey, err := logkey.Public(skey)
 	if err != nil {
 		t.Fatal(err)
 	}
+	origin, _, _ := strings.Cut(vkey, "+")
 	w := &World{Origin: origin, Skey: skey, Vkey: vkey}
 	for i := range witnesses {
 		w.Witnesses = append(w.Witnesses, w.start(t, fmt.Sprintf("w%d", i)))
@@ -76,6 +84,25 @@ func (w *Witness) Run(t testing.TB) {
 		t.Fatal(err)
 	}
 	w.Server = httptest.NewServer(w.Witness)
+	w.URL = w.Server.URL
+	t.Cleanup(w.Stop)
+}
+
+// RunAt starts the witness again at the address that it had.
+func (w *Witness) RunAt(t testing.TB, address string) {
+	t.Helper()
+	var err error
+	if w.Witness, err = witness.Open(w.Config); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", strings.TrimPrefix(address, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Server = httptest.NewUnstartedServer(w.Witness)
+	w.Server.Listener.Close()
+	w.Server.Listener = listener
+	w.Server.Start()
 	w.URL = w.Server.URL
 	t.Cleanup(w.Stop)
 }
