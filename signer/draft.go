@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 )
 
 // Draft is what a command made, for people and for --json.
@@ -29,6 +30,7 @@ type drafts struct {
 	root     *rootMeta
 	targets  *targetsMeta
 	products map[string]*targetsMeta
+	policy   []byte // the log policy, if it changes
 }
 
 // files encodes the drafts under their names in a bundle.
@@ -67,6 +69,11 @@ func (d drafts) write(dir string, base *Base) error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if err := writeFile(dir, name, files[name]); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	if d.policy != nil {
+		if err := writeFile(dir, "targets/"+tlog.PolicyPath, d.policy); err != nil {
+			return fmt.Errorf("writing the log policy: %w", err)
 		}
 	}
 	if base == nil {

@@ -185,7 +185,7 @@ func (f *folder) changes(file *metaFile) ([]string, error) {
 	case file.root != nil:
 		return rootChanges(f.root(file.version-1), file.root), nil
 	case file.role == metadata.TARGETS:
-		return targetsChanges(f.before(file), file.targets), nil
+		return f.allTargetsChanges(f.before(file), file.targets)
 	}
 	return f.productChanges(f.before(file), file)
 }

@@ -57,6 +57,11 @@ func entitledChanges(role string, old, now bundle.Entitled, labels map[string]st
 	return out
 }
 
+const (
+	noProducts       = "no products yet"
+	nothingButExpiry = "no product changes: only the expiry is renewed"
+)
+
 // targetsChanges says which products enter, leave and change hands; old is nil for the first.
 func targetsChanges(old, targets *targetsMeta) []string {
 	labels := owners(targets.Signed.UnrecognizedFields)
@@ -79,10 +84,10 @@ func targetsChanges(old, targets *targetsMeta) []string {
 		out = append(out, fmt.Sprintf("product %s leaves", product))
 	}
 	if len(out) == 0 && old == nil {
-		return []string{"no products yet"}
+		return []string{noProducts}
 	}
 	if len(out) == 0 {
-		return []string{"no product changes: only the expiry is renewed"}
+		return []string{nothingButExpiry}
 	}
 	return out
 }

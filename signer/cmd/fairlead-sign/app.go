@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead/fairlead/signer"
 	"github.com/fairlead/fairlead/tufrepo/cmdline"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
+	"github.com/fairlead/fairlead/tufrepo/tlog/monitor"
 )
 
 // Exit codes.
@@ -24,6 +25,8 @@ const (
 	exitPassphrase = 3
 	exitUnsigned   = 4
 	exitRefused    = 5
+	exitUnknown    = 6 // the log has entries that nobody announced
+	exitTwoFaces   = 7 // the log is not one log
 )
 
 // usageError is a command line that makes no sense.
@@ -58,6 +61,10 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.Is(err, signer.ErrUnsigned):
 		return exitUnsigned
+	case errors.Is(err, errUnannounced):
+		return exitUnknown
+	case errors.Is(err, monitor.ErrTwoFaces):
+		return exitTwoFaces
 	}
 	return exitFailure
 }
@@ -78,10 +85,11 @@ func newApp(stdout, stderr io.Writer) *cli.App {
   fairlead-sign release --repo REPO ... --out r1    an image becomes a release
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 wrong passphrase, 4 signatures are still
-missing (verify), 5 refused.`,
+missing (verify), 5 refused, 6 the log has entries that nobody announced (monitor), 7 the log shows
+two faces (monitor).`,
 		Commands: []*cli.Command{
 			keyCommand(), rootCommand(), productCommand(), releaseCommand(), renewCommand(), signCommand(), mergeCommand(),
-			statusCommand(), inspectCommand(), verifyCommand(), artifactCommand(), deltaCommand(),
+			logPolicyCommand(), monitorCommand(), statusCommand(), inspectCommand(), verifyCommand(), artifactCommand(), deltaCommand(),
 		},
 		Action:                    unknownCommand,
 		OnUsageError:              onUsageError,

@@ -42,7 +42,14 @@ func productOptions(c *cli.Context) (signer.ProductOptions, error) {
 	if err != nil {
 		return signer.ProductOptions{}, err
 	}
-	o := signer.ProductOptions{Product: args[0], Out: c.String("out"), Bundle: c.String("bundle"), Now: time.Now()}
+	o, err := draftOptions(c)
+	o.Product = args[0]
+	return o, err
+}
+
+// draftOptions says upon what a change of the targets file is made.
+func draftOptions(c *cli.Context) (o signer.ProductOptions, err error) {
+	o = signer.ProductOptions{Out: c.String("out"), Bundle: c.String("bundle"), Now: time.Now()}
 	if (o.Bundle == "") == !c.IsSet("repo") {
 		return o, usage("give either --repo or --bundle")
 	}

@@ -20,6 +20,7 @@ func initCommand() *cli.Command {
 		`Examples:
 
   fairlead-repo init --repo /srv/fairlead
+  fairlead-repo init --repo /srv/fairlead --log fw.example.com/releases
   fairlead-repo init --repo /srv/fairlead --timestamp-life 30d --snapshot-life 30d
 
 It prints the public keys of timestamp and snapshot, which fairlead-sign root new wants.
@@ -28,13 +29,15 @@ The repository is of use once a bundle with the first root is published.
 A device that is kept from new metadata notices when the timestamp has expired, and a packed
 release can be installed that long: choose a longer life where devices are offline for long.`,
 		repoInit, serviceRepoFlag(), keyTypeFlag(),
+		&cli.StringFlag{Name: "log", Usage: "keep a transparency log of this `NAME`, too: see log init"},
 		&cli.StringFlag{Name: "timestamp-life", Usage: "how long a timestamp is good; renewed at half", Value: "24h"},
 		&cli.StringFlag{Name: "snapshot-life", Usage: "how long a snapshot is good, no shorter than a timestamp", Value: "7d"})
 }
 
 // keysShown is what init and key print.
 type keysShown struct {
-	Keys []tufrepo.Key `json:"keys"`
+	Keys []tufrepo.Key    `json:"keys"`
+	Log  *tufrepo.LogInfo `json:"log,omitempty"`
 }
 
 func repoInit(c *cli.Context) error {
@@ -56,18 +59,28 @@ func repoInit(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return showKeys(c, repo)
+	if c.String("log") == "" {
+		return showKeys(c, repo, nil)
+	}
+	info, err := repo.InitLog(c.String("log"))
+	if err != nil {
+		return err
+	}
+	return showKeys(c, repo, &info)
 }
 
-func showKeys(c *cli.Context, repo *tufrepo.Repo) error {
+func showKeys(c *cli.Context, repo *tufrepo.Repo, log *tufrepo.LogInfo) error {
 	keys, err := repo.Keys()
 	if err != nil {
 		return err
 	}
-	return serviceShow(c, keysShown{keys}, func(w io.Writer) {
+	return serviceShow(c, keysShown{keys, log}, func(w io.Writer) {
 		row(w, "KEY", "TYPE", "ID", "SIGNS", "PUBLIC KEY")
 		for _, k := range keys {
 			row(w, k.Name, k.Algorithm, k.ID[:12], strings.Join(k.Roles, ","), k.Public)
+		}
+		if log != nil {
+			writeLog(w, *log)
 		}
 	})
 }
@@ -116,5 +129,5 @@ func keyList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return showKeys(c, repo)
+	return showKeys(c, repo, nil)
 }

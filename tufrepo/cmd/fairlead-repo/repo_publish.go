@@ -24,6 +24,9 @@ before anything changes for devices; then it appears in one step. If it is inter
 it again. Problems are listed one to a line, with what to do about them; with --json they are
 in "problems".
 
+Where the targets role names a log policy, new releases are entered into the log first, and its
+witnesses are asked; without enough of them nothing is published.
+
 Exit codes: 0 published, or there already; 3 the repository has moved on: build the bundle
 again; 4 another publisher is at work; 5 the bundle is not good, or not signed by enough people.`,
 		publish, serviceRepoFlag(), cmdline.ProgressFlag())
@@ -38,6 +41,7 @@ func publish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	quietLog()
 	p := cmdline.NewProgress(c, "publishing")
 	done, err := repo.Publish(c.Context, dir, tufrepo.PublishOptions{Progress: p.Report()})
 	p.End()
@@ -68,6 +72,9 @@ func writePublished(w io.Writer, p tufrepo.Published) {
 	}
 	for _, r := range p.Releases {
 		fmt.Fprintf(w, "published %s %s, counter %d\n", r.Product, r.Version, r.Counter)
+	}
+	if p.Logged > 0 {
+		fmt.Fprintf(w, "proved %d releases to stand in the log, which has %d entries\n", p.Logged, p.LogSize)
 	}
 	if p.Blobs > 0 {
 		fmt.Fprintf(w, "copied %d blobs, %d bytes\n", p.Blobs, p.Bytes)

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
+	"github.com/fairlead/fairlead/tufrepo/tlog/logkey"
+	"github.com/fairlead/fairlead/tufrepo/tlog/witness"
+)
+
+// quietLog keeps the log's storage from writing to standard error past our own logger: what fails there comes back
+// as an error.
+func quietLog() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+}
+
+func logCommand() *cli.Command {
+	return serviceGroup("log", "the transparency log in which releases must stand",
+		serviceLeaf("init", "make the key of a log, and a policy to begin with", " ",
+			`Examples:
+
+  fairlead-repo log init --repo /srv/fairlead --origin fw.example.com/releases
+  fairlead-sign log-policy /srv/fairlead/state/log/policy.txt --bundle first
+
+The origin is the log's name: the address under which it can be read, without a scheme. The
+policy, once the targets role names it, lets devices refuse releases that do not stand in the log;
+publish enters them by itself. Add witnesses to the policy when there are some. Keep a copy of
+state/log/log.key where the online keys' copies are.`,
+			logInit, serviceRepoFlag(), originFlag()),
+		serviceLeaf("show", "how many entries there are, and under which key", " ",
+			`Examples:
+
+  fairlead-repo log show --repo /srv/fairlead --json`,
+			logShow, serviceRepoFlag()),
+		serviceLeaf("add", "enter the releases of a bundle before it is signed", "BUNDLE",
+			`Examples:
+
+  fairlead-repo log add release-1.1.0 --repo /srv/fairlead
+
+Not needed: publish enters what is new. It is for desks whose signers want to see a release in
+the log before they sign it.`,
+			logAdd, serviceRepoFlag()))
+}
+
+func originFlag() cli.Flag {
+	return &cli.StringFlag{Name: "origin", Usage: "`NAME` of the log, such as fw.example.com/releases"}
+}
+
+func logInit(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	if c.String("origin") == "" {
+		return serviceUsage("--origin is missing")
+	}
+	repo, err := openRepo(c)
+	if err != nil {
+		return err
+	}
+	info, err := repo.InitLog(c.String("origin"))
+	if err != nil {
+		return err
+	}
+	return serviceShow(c, info, func(w io.Writer) { writeLog(w, info) })
+}
+
+func logShow(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	repo, err := openRepo(c)
+	if err != nil {
+		return err
+	}
+	info, err := repo.Log(c.Context)
+	if err != nil {
+		return err
+	}
+	return serviceShow(c, info, func(w io.Writer) { writeLog(w, info) })
+}
+
+func writeLog(w io.Writer, l tufrepo.LogInfo) {
+	fmt.Fprintf(w, "log %s has %d entries\nkey\t%s\n", l.Origin, l.Size, l.Key)
+	if l.Policy != "" {
+		fmt.Fprintf(w, "policy\t%s\n", l.Policy)
+	}
+}
+
+func logAdd(c *cli.Context) error {
+	dir, err := oneArgument(c, "bundle")
+	if err != nil {
+		return err
+	}
+	repo, err := openRepo(c)
+	if err != nil {
+		return err
+	}
+	quietLog()
+	found, err := repo.LogBundle(c.Context, dir)
+	if err != nil {
+		return err
+	}
+	return serviceShow(c, found, func(w io.Writer) {
+		for _, target := range slices.Sorted(maps.Keys(found)) {
+			fmt.Fprintf(w, "entry %d is %s\n", found[target], target)
+		}
+	})
+}
+
+func witnessCommand() *cli.Command {
+	return serviceLeaf("witness", "cosign the checkpoints of logs, on a machine that is not theirs", " ",
+		`Examples:
+
+  fairlead-repo witness --dir /srv/witness --name witness.example.net/fw --policy policy.txt --listen :8090
+
+It cosigns for the logs that the policy names, once each checkpoint is shown to continue the one
+before (C2SP tlog-witness, POST add-checkpoint), and keeps what it has seen in its folder: do not
+restore that from a backup. Its key is made at the first start. The line that it prints goes into
+the policy of those who are to believe it. Put a proxy with TLS in front.`,
+		runWitness,
+		&cli.StringFlag{Name: "dir", Usage: "`FOLDER` of the witness"},
+		&cli.StringFlag{Name: "name", Usage: "`NAME` of the witness, such as witness.example.net/fw; needed at the first start only"},
+		&cli.StringFlag{Name: "policy", Usage: "`FILE` that names the logs"},
+		&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` to listen at", Value: "127.0.0.1:8090"})
+}
+
+// witnessShown is what a witness says of itself when it starts.
+type witnessShown struct {
+	Key    string `json:"key"` // vkey
+	Listen string `json:"listen"`
+}
+
+func runWitness(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	if c.String("dir") == "" || c.String("policy") == "" {
+		return serviceUsage("--dir and --policy are needed")
+	}
+	raw, err := os.ReadFile(c.String("policy"))
+	if err != nil {
+		return fmt.Errorf("reading the logs: %w", err)
+	}
+	policy, err := tlog.ParsePolicy(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.String("policy"), err)
+	}
+	skey, err := witnessKey(filepath.Join(c.String("dir"), "witness.key"), c.String("name"))
+	if err != nil {
+		return err
+	}
+	w, err := witness.Open(witness.Config{Dir: c.String("dir"), Key: skey, Logs: policy.Logs, Log: serviceLog(c)})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Close() }()
+	listener, err := net.Listen("tcp", c.String("listen"))
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	vkey, err := logkey.Witness(skey)
+	if err != nil {
+		return err
+	}
+	shown := witnessShown{vkey, listener.Addr().String()}
+	if err := serviceShow(c, shown, func(w io.Writer) {
+		fmt.Fprintf(w, "witness NAME %s http://%s\n", shown.Key, shown.Listen)
+	}); err != nil {
+		return err
+	}
+	return serveWitness(c.Context, listener, w)
+}
+
+func witnessKey(path, name string) (string, error) {
+	skey, err := logkey.Read(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return skey, err
+	}
+	if name == "" {
+		return "", serviceUsage("--name is missing: the witness has no key yet")
+	}
+	if skey, err = logkey.New(name); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", fmt.Errorf("making the witness's folder: %w", err)
+	}
+	if err := logkey.Write(path, skey); err != nil {
+		return "", fmt.Errorf("making the witness's key: %w", err)
+	}
+	return skey, nil
+}
+
+// serveWitness runs until ctx ends.
+func serveWitness(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{
+		Handler: h, ReadTimeout: 15 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return server.Shutdown(finish)
+}
