@@ -1,0 +1,219 @@
+package conduct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/fairlead/fairlead/agent"
+	"github.com/fairlead/fairlead/agent/install"
+	"github.com/fairlead/fairlead/simulator/fleet"
+	"github.com/fairlead/fairlead/simulator/network"
+	"github.com/fairlead/fairlead/simulator/report"
+	"github.com/fairlead/fairlead/simulator/scenario"
+	"github.com/fairlead/fairlead/simulator/site"
+)
+
+// Options say how a scenario is carried out.
+type Options struct {
+	Dir     string        // empty folder for everything that a run makes
+	Every   time.Duration // between samples; 0 means 500 ms
+	Log     *slog.Logger  // what the agents say; nil for nobody
+	Version string        // of the simulator, for the report
+	// Say is told in words what happens; nil for nobody.
+	Say func(string)
+	// Sampled is told each sample; nil for nobody.
+	Sampled func(report.Sample)
+}
+
+// run is a scenario that is being carried out.
+type run struct {
+	Options
+	s       *scenario.Scenario
+	cast    *cast
+	site    *site.Site
+	fleet   *fleet.Fleet
+	proxy   *network.Proxy
+	tracker *tracker
+	sampler *sampler
+	images  map[string]string // files, by version
+	rollout map[string]string // ids, by version
+	hostile *hostiles
+	out     *report.Run
+	lastAt  time.Time // of the last event
+	joined  float64   // seconds from the last event until as many were connected as expected; -1 for not yet
+}
+
+// Run carries a scenario out. Its error is that it could not be carried out; what became of its expectations stands in the
+// report. When ctx ends the run ends, with the report of what was.
+func Run(ctx context.Context, s *scenario.Scenario, o Options) (*report.Run, error) {
+	r, err := newRun(s, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.make(ctx); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	err = r.live(ctx)
+	if err == nil {
+		err = r.judge(context.WithoutCancel(ctx))
+	}
+	return r.out, errors.Join(err, r.close())
+}
+
+func newRun(s *scenario.Scenario, o Options) (*run, error) {
+	if err := fleet.CheckFiles(s.Units); err != nil {
+		return nil, err
+	}
+	c, err := newCast(s)
+	if err != nil {
+		return nil, err
+	}
+	if o.Every <= 0 {
+		o.Every = 500 * time.Millisecond
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &run{Options: o, s: s, cast: c, images: map[string]string{}, rollout: map[string]string{}, joined: -1, tracker: newTracker(c)}
+	r.out = &report.Run{Name: s.Name, About: s.About, Seed: s.Seed, Version: o.Version, Units: s.Units, Processors: runtime.GOMAXPROCS(0)}
+	return r, nil
+}
+
+func (r *run) say(format string, args ...any) {
+	if r.Say != nil {
+		r.Say(fmt.Sprintf(format, args...))
+	}
+}
+
+// make makes everything that is there before the fleet.
+func (r *run) make(ctx context.Context) (err error) {
+	r.say("making keys, a repository and %d releases", len(r.s.Releases))
+	r.site, err = site.Make(ctx, site.Options{
+		Dir: filepath.Join(r.Dir, "site"), Product: scenario.Product, Hardware: r.hardware(), AcceptRate: r.s.Timing.Accept,
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.makeImages(); err != nil {
+		return err
+	}
+	for _, release := range r.s.Releases {
+		if !r.publishedLater(release.Version) {
+			if err := r.publish(ctx, release); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.site.Start(ctx); err != nil {
+		return err
+	}
+	if err := r.site.Admit(ctx, r.s.Units); err != nil {
+		return err
+	}
+	if r.proxy, err = network.StartProxy(); err != nil {
+		return err
+	}
+	return r.makeFleet(ctx)
+}
+
+// hardware is all that there is in the fleet.
+func (r *run) hardware() []string {
+	all := []string{scenario.Hardware}
+	for _, k := range r.s.Fleet {
+		if k.Hardware != "" && k.Hardware != scenario.Hardware {
+			all = append(all, k.Hardware)
+		}
+	}
+	return all
+}
+
+func (r *run) makeImages() (err error) {
+	for i, release := range r.s.Releases {
+		path := release.Image
+		if path == "" {
+			im := r.s.Images
+			path, err = r.site.MakeImage(site.Image{Size: int64(im.Size), Used: float64(im.Used), Changed: float64(im.Changed), Number: i, Seed: r.s.Seed})
+		}
+		if err != nil {
+			return err
+		}
+		r.images[release.Version] = path
+	}
+	return nil
+}
+
+func (r *run) publishedLater(version string) bool {
+	for _, e := range r.s.Events {
+		if e.Publish == version {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) publish(ctx context.Context, release scenario.Release) error {
+	patches := 1
+	if release.Patches != nil {
+		patches = *release.Patches
+	}
+	return r.site.Publish(ctx, site.Release{
+		Version: release.Version, Image: r.images[release.Version], Hardware: release.Hardware, MinAgent: release.MinAgent, Patches: patches,
+		Counter: r.counter(release.Version),
+	})
+}
+
+// counter is the release counter of a version: its place in the scenario.
+func (r *run) counter(version string) int64 {
+	for i, release := range r.s.Releases {
+		if release.Version == version {
+			return int64(i + 1)
+		}
+	}
+	return 0
+}
+
+func (r *run) makeFleet(ctx context.Context) (err error) {
+	largest := int64(0)
+	for _, path := range r.images {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		largest = max(largest, info.Size())
+	}
+	t, first := r.s.Timing, r.s.Releases[0].Version
+	r.fleet, err = fleet.New(ctx, fleet.Config{
+		Dir: filepath.Join(r.Dir, "fleet"), Units: r.s.Units, Seed: r.s.Seed, Service: r.site.URL(), CA: r.site.CA(), Root: r.site.Root(),
+		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true,
+		Factory: agent.Factory{Version: first, Counter: r.counter(first)}, SlotSize: largest,
+		Poll: t.Poll.D(), FallbackPoll: t.FallbackPoll.D(), RetryWait: t.Retry.D(), RetryMax: t.RetryMax.D(), Health: t.Health.D(),
+		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1}, Proxy: r.proxy.URL(),
+		Each: func(n int) fleet.Unit { return r.cast.roles[n-1].unit }, Observe: r.tracker.observe,
+	}, scenario.Agent, r.Log)
+	if err != nil {
+		return err
+	}
+	r.sampler = newSampler(r.tracker, r.fleet.Counters())
+	return nil
+}
+
+// close ends what is left.
+func (r *run) close() error {
+	var errs []error
+	if r.fleet != nil {
+		errs = append(errs, r.fleet.Close())
+	}
+	if r.proxy != nil {
+		errs = append(errs, r.proxy.Close())
+	}
+	if r.site != nil {
+		errs = append(errs, r.site.Stop())
+	}
+	return errors.Join(errs...)
+}

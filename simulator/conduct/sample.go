@@ -1,0 +1,158 @@
+package conduct
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fairlead/fairlead/simulator/network"
+	"github.com/fairlead/fairlead/simulator/report"
+)
+
+// sampler measures.
+type sampler struct {
+	tracker  *tracker
+	counters *network.Counters
+	began    float64 // processor seconds of this process when it was made
+	up       time.Time
+
+	// What services that are gone have counted.
+	past, last counts
+	pid        int
+}
+
+// counts are what a service has counted since it started.
+type counts struct{ requests, messages, devices, cpu float64 }
+
+func newSampler(t *tracker, c *network.Counters) *sampler {
+	return &sampler{tracker: t, counters: c, began: ownCPU(), up: time.Now()}
+}
+
+// sample takes one. pid is the service's, 0 if it does not run; url its operator port.
+func (s *sampler) sample(ctx context.Context, due time.Time, pid int, url string) report.Sample {
+	now := time.Now()
+	s.service(ctx, pid, url)
+	return report.Sample{
+		At: now.Sub(s.up).Seconds(), Late: max(0, now.Sub(due).Seconds()), States: s.tracker.states(),
+		Received: s.counters.Received.Load(), Sent: s.counters.Sent.Load(),
+		Connections: s.counters.Connections.Load(), Open: s.counters.Open.Load(),
+		Requests: s.past.requests + s.last.requests, Messages: s.past.messages + s.last.messages, Devices: s.last.devices,
+		ServiceCPU: s.past.cpu + s.last.cpu, ServiceMem: resident(pid),
+		FleetCPU: ownCPU() - s.began, FleetMem: resident(os.Getpid()),
+	}
+}
+
+// service asks the service for its counts. One that does not answer keeps those it had.
+func (s *sampler) service(ctx context.Context, pid int, url string) {
+	if pid != s.pid {
+		s.past.requests += s.last.requests
+		s.past.messages += s.last.messages
+		s.past.cpu += s.last.cpu
+		s.last, s.pid = counts{}, pid
+	}
+	if pid == 0 {
+		return
+	}
+	if cpu, ok := processCPU(pid); ok {
+		s.last.cpu = cpu
+	}
+	if m, err := scrape(ctx, url); err == nil {
+		s.last.requests = m["fairlead_http_requests_total"]
+		s.last.messages = m["fairlead_mqtt_received_total"] + m["fairlead_mqtt_delivered_total"]
+		s.last.devices = m["fairlead_mqtt_devices"]
+	}
+}
+
+// maxMetrics bounds what a service says of itself, in bytes.
+const maxMetrics = 4 << 20
+
+// scrape reads metrics in the text format of Prometheus, and sums up those of one name.
+func scrape(ctx context.Context, url string) (map[string]float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("reading the service's metrics: %s", resp.Status)
+	}
+	return parseMetrics(io.LimitReader(resp.Body, maxMetrics))
+}
+
+func parseMetrics(r io.Reader) (map[string]float64, error) {
+	all := map[string]float64{}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		line := lines.Text()
+		name, value, found := strings.Cut(line, " ")
+		if brace := strings.IndexByte(line, '{'); brace >= 0 {
+			end := strings.LastIndexByte(line, '}')
+			if found = end > brace; found {
+				name, value = line[:brace], strings.TrimSpace(line[end+1:])
+			}
+		}
+		if v, err := strconv.ParseFloat(value, 64); found && err == nil && !strings.HasPrefix(line, "#") {
+			all[name] += v
+		}
+	}
+	return all, lines.Err()
+}
+
+// ownCPU is the processor time of this process, in seconds.
+func ownCPU() float64 {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// ticks is how many of /proc's units of processor time make a second, on every Linux that Go knows.
+const ticks = 100
+
+// processCPU is the processor time of another process, in seconds; proc_pid_stat(5).
+func processCPU(pid int) (float64, bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, false
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold anything else
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, false
+	}
+	user, err1 := strconv.ParseFloat(fields[11], 64)
+	system, err2 := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / ticks, err1 == nil && err2 == nil
+}
+
+// resident is the memory of a process, in bytes.
+func resident(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
