@@ -18,6 +18,8 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/client/tuftest"
 	"github.com/fairlead/fairlead/tufrepo/direction"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
+	"github.com/fairlead/fairlead/tufrepo/tlog/tlogtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -125,6 +127,12 @@ func TestRefused(t *testing.T) {
 				release(nil)(s)
 				s.Repo.Keys[metadata.TIMESTAMP] = []tuftest.Key{tuftest.NewKey("ed25519")}
 				s.Repo.Publish(metadata.TIMESTAMP)
+			}},
+		{name: "not in the log that the policy names", want: agent.NotLogged, state: wire.Rejected,
+			site: func(s *agenttest.Site) {
+				release(nil)(s)
+				s.Repo.AddTarget(metadata.TARGETS, tlog.PolicyPath, []byte(tlogtest.New(t, "fw.example.com/releases", 0).Policy(0)))
+				s.Repo.PublishAll()
 			}},
 		{name: "expired metadata", want: agent.Expired, state: wire.Rejected,
 			site: func(s *agenttest.Site) {

@@ -14,7 +14,7 @@ import (
 // refuseForeign offers what no unit may take, with the director's own word for it, and expects each to be refused with
 // its reason. The director believes the units will refuse, too; it is told to direct all the same.
 func (d *demo) refuseForeign(ctx context.Context) error {
-	d.chapter("Attacks: a tampered artifact, an older release, a release for other hardware")
+	d.chapter("Attacks: a tampered artifact, a release outside the log, an older release, a release for other hardware")
 	if err := d.release(ctx, "1.3.0", hardware); err != nil {
 		return err
 	}
@@ -24,6 +24,9 @@ func (d *demo) refuseForeign(ctx context.Context) error {
 	}
 	victim := all[0].ID
 	if err := d.tampered(ctx, victim); err != nil {
+		return err
+	}
+	if err := d.unlogged(ctx, victim); err != nil {
 		return err
 	}
 	if err := d.refused(ctx, victim, "1.0.0", "rejected", "older_release", "an older release"); err != nil {
@@ -71,6 +74,40 @@ func (d *demo) tampered(ctx context.Context, victim string) error {
 	return replace(blob, whole)
 }
 
+// unlogged takes the proof of a signed release away: so it is with every release that was kept out of the log.
+func (d *demo) unlogged(ctx context.Context, victim string) error {
+	found, err := filepath.Glob(d.path("repo", "targets", product, "*.1.3.0.json.*.tlog-proof"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("proofs of 1.3.0: %v, %w", found, err)
+	}
+	proof, err := os.ReadFile(found[0])
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(found[0]); err != nil {
+		return err
+	}
+	if err := d.refused(ctx, victim, "1.3.0", "rejected", "not_logged", "a signed release without proof that it stands in the log"); err != nil {
+		return err
+	}
+	return replace(found[0], proof)
+}
+
+// readLog lets a monitor read the whole log, and hold it against what was announced and what units were given.
+func (d *demo) readLog(ctx context.Context) error {
+	bundles, err := filepath.Glob(d.path("release-*"))
+	if err != nil {
+		return err
+	}
+	args := []string{"monitor", d.path("repo", "log"), "--policy", d.path("policy.txt"), "--state", d.path("monitor"), "--proofs", d.path("repo", "targets")}
+	for _, b := range bundles {
+		args = append(args, "--announced", b)
+	}
+	out, err := d.tool(ctx, nil, "fairlead-sign", args...)
+	d.expect(err == nil, "the monitor finds every entry announced: %s", strings.ReplaceAll(strings.TrimSpace(out), "\n", "; "))
+	return nil
+}
+
 func replace(path string, data []byte) error {
 	if err := os.WriteFile(path+".new", data, 0o644); err != nil {
 		return err
@@ -112,8 +149,11 @@ func (d *demo) deliverByPolling(ctx context.Context) error {
 }
 
 // conclude stops everything in good order and prints the table.
-func (d *demo) conclude(context.Context) error {
+func (d *demo) conclude(ctx context.Context) error {
 	d.chapter("What became of each unit")
+	if err := d.readLog(ctx); err != nil {
+		return err
+	}
 	slices.SortStableFunc(d.ended, func(a, b update) int { return strings.Compare(a.Serial, b.Serial) })
 	fmt.Fprintf(d.w, "\n    %-10s %-8s %-8s %-12s %12s %9s\n", "unit", "from", "to", "state", "bytes", "seconds")
 	for _, u := range d.ended {
@@ -121,7 +161,7 @@ func (d *demo) conclude(context.Context) error {
 			(time.Duration(u.Millis) * time.Millisecond).Seconds())
 	}
 	fmt.Fprintln(d.w)
-	for _, p := range []*daemon{d.fleet, d.service} {
+	for _, p := range []*daemon{d.fleet, d.service, d.witness} {
 		if err := p.stop(); err != nil {
 			d.expect(false, "%v", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"os"
 	"strings"
+	"time"
 )
 
 // A person has a folder of their own, which stands for a machine of their own: only bundles and public keys leave it.
@@ -56,7 +57,7 @@ func (d *demo) holdCeremony(ctx context.Context) error {
 		return err
 	}
 	repo := d.path("repo")
-	if _, err := d.tool(ctx, nil, "fairlead-repo", "init", "--repo", repo); err != nil {
+	if _, err := d.tool(ctx, nil, "fairlead-repo", "init", "--repo", repo, "--log", "fw.example.com/releases"); err != nil {
 		return err
 	}
 	args := []string{"root", "new", "--out", d.path("first"), "--root-threshold", "2", "--targets-threshold", "2",
@@ -67,6 +68,9 @@ func (d *demo) holdCeremony(ctx context.Context) error {
 		return err
 	}
 	d.say("root and targets: keys of alice, bob, carol; threshold 2; timestamp and snapshot: the repository's own keys")
+	if err := d.askForLog(ctx); err != nil {
+		return err
+	}
 	if err := d.sign(ctx, d.path("first"), "alice"); err != nil {
 		return err
 	}
@@ -128,6 +132,41 @@ func (d *demo) publish(ctx context.Context, bundle string) error {
 	}
 	d.say("published %s", bundle)
 	return nil
+}
+
+// askForLog starts a witness, and lets the targets role name a policy: no device takes a release that does not stand in
+// the repository's log, seen by the witness.
+func (d *demo) askForLog(ctx context.Context) error {
+	policy, err := os.ReadFile(d.path("repo", "state", "log", "policy.txt"))
+	if err != nil {
+		return err
+	}
+	shown, err := os.Create(d.path("witness.out"))
+	if err != nil {
+		return err
+	}
+	defer shown.Close()
+	d.witness, err = d.start("fairlead-repo", shown, "witness", "--dir", d.path("witness"), "--name", "witness.example.net/fw",
+		"--policy", d.path("repo", "state", "log", "policy.txt"), "--listen", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	var line string
+	err = d.until(ctx, 10*time.Second, "the witness to start", func() (bool, error) {
+		text, err := os.ReadFile(shown.Name())
+		line = strings.TrimSpace(string(text))
+		return strings.HasSuffix(string(text), "\n"), err
+	})
+	if err != nil {
+		return err
+	}
+	text := strings.Replace(string(policy), "quorum none", strings.Replace(line, "witness NAME", "witness w", 1)+"\nquorum w", 1)
+	if err := os.WriteFile(d.path("policy.txt"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	_, err = d.tool(ctx, nil, "fairlead-sign", "log-policy", d.path("policy.txt"), "--bundle", d.path("first"))
+	d.say("log policy: releases must stand in the log of the repository, and a witness must have seen it")
+	return err
 }
 
 // lastLine is the end of a tool's message: the refusal itself.

@@ -35,6 +35,7 @@ type demo struct {
 	units    int
 	images   map[string]string // by version
 	ended    []update          // for the table
+	witness  *daemon
 	service  *daemon
 	fleet    *daemon
 	listen   string // address of the device port
@@ -112,7 +113,7 @@ func prepare(bin string) (*demo, error) {
 }
 
 func (d *demo) shutDown() {
-	for _, p := range []*daemon{d.fleet, d.service} {
+	for _, p := range []*daemon{d.fleet, d.service, d.witness} {
 		if err := p.stop(); err != nil {
 			d.say("%v", err)
 		}

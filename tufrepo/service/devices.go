@@ -82,6 +82,7 @@ func (s *Service) deviceTable() []deviceRoute {
 		{pattern: "/metadata/", public: repo},
 		{pattern: "/targets/", public: repo},
 		{pattern: "/blobs/", public: repo},
+		{pattern: "/log/", public: repo},
 		{pattern: "GET /director/{tenant}/{file}", public: s.getDirectorRoot},
 		{pattern: "POST " + wire.PathEnroll, public: s.postEnroll},
 		{pattern: "GET " + wire.PathDirection, who: aDevice, device: s.getDirection, offline: true},

@@ -7,7 +7,7 @@
 //
 //	mqtt       MQTT 5, see tufrepo/director/broker; with a client certificate, or an access key
 //	           as the password of the CONNECT
-//	http/1.1,  GET  /metadata/… /targets/… /blobs/…     everybody, see tufrepo.Repo.Handler
+//	http/1.1,  GET  /metadata/… /targets/… /blobs/… /log/…  everybody, see tufrepo.Repo.Handler
 //	or none    GET  /director/{tenant}/{N}.root.json    everybody
 //	           POST /v1/enroll                          whoever has a claim, or a certificate to renew
 //	           GET  /v1/direction                       a device: its own
