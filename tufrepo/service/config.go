@@ -40,7 +40,7 @@ type Config struct {
 // Limits protect a service. Zero means the default in brackets.
 type Limits struct {
 	Connections int           // at once [20000]
-	AcceptRate  float64       // new connections per second [300]
+	AcceptRate  float64       // new connections, and CONNECTs, in any one second; more of them wait [300]
 	EnrollRate  float64       // enrolments per second and remote address [200]
 	Handshake   time.Duration // that a connection may take until its first request or CONNECT [10 s]
 	Database    int64         // bytes [8 GiB]

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/audit"
@@ -20,12 +18,17 @@ import (
 const alpnMQTT = wire.ALPN
 
 // accept takes connections until ctx ends. Each gets a goroutine of its own for the
-// handshake, and is then MQTT or the web server's.
+// handshake, and is then MQTT or the web server's. Those that come faster than they are
+// taken wait in the system's queue: a fleet that comes back after a restart is served one
+// after the other, where a refusal would send it into longer and longer waits.
 func (s *Service) accept(ctx context.Context, web *web) error {
-	rates := rate.NewLimiter(rate.Limit(s.Limits.AcceptRate), int(2*s.Limits.AcceptRate)+1)
+	rates := newPacer(s.Limits.AcceptRate)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
+		if err := rates.wait(ctx); err != nil {
+			return err
+		}
 		c, err := s.devices.Accept()
 		if err != nil {
 			var temporary interface{ Temporary() bool }
@@ -36,27 +39,15 @@ func (s *Service) accept(ctx context.Context, web *web) error {
 			}
 			return err
 		}
-		if why := s.admitConnection(rates); why != "" {
-			s.metrics.refused.WithLabelValues(why).Inc()
+		if s.metrics.open.Add(1) > int64(s.Limits.Connections) {
+			s.metrics.open.Add(-1)
+			s.metrics.refused.WithLabelValues("connections").Inc()
 			c.Close()
 			continue
 		}
 		counted := &countedConn{Conn: c, open: &s.metrics.open}
 		wg.Go(func() { s.dispatch(ctx, counted, web) })
 	}
-}
-
-// admitConnection takes a place for a connection, or says why there is none.
-func (s *Service) admitConnection(rates *rate.Limiter) string {
-	if s.metrics.open.Add(1) > int64(s.Limits.Connections) {
-		s.metrics.open.Add(-1)
-		return "connections"
-	}
-	if !rates.Allow() {
-		s.metrics.open.Add(-1)
-		return "rate"
-	}
-	return ""
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -67,6 +67,7 @@ func (m *metrics) directorMetrics(st *director.Stats) {
 func (m *metrics) brokerMetrics(s *Service) {
 	st, b := s.broker.Stats(), s.broker
 	m.gauge("fairlead_mqtt_devices", "Devices connected by MQTT.", func() float64 { return float64(b.Connections()) })
+	m.counter("fairlead_mqtt_connects_total", "CONNECTs that have come.", &st.Connects)
 	m.counter("fairlead_mqtt_received_total", "Messages stored.", &st.Received)
 	m.counter("fairlead_mqtt_rejected_total", "Connections, packets and messages refused.", &st.Rejected)
 	m.counter("fairlead_mqtt_delivered_total", "Directions sent.", &st.Delivered)

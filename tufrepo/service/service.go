@@ -158,7 +158,7 @@ func (s *Service) openBroker(context.Context) (err error) {
 	if s.NoBroker {
 		return nil
 	}
-	s.broker, err = broker.New(broker.Config{Backend: measured{s.director, s}, Log: s.Log, MaxClients: s.Limits.Connections,
+	s.broker, err = broker.New(broker.Config{Backend: measured{s.director, s}, Log: s.Log, MaxClients: s.Limits.Connections, Pace: newPacer(s.Limits.AcceptRate).wait,
 		ConnectTimeout: s.Limits.Handshake})
 	if err == nil {
 		s.director.OnDirection(s.broker.Push)

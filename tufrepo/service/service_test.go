@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,8 +28,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if repo := os.Getenv("FAIRLEAD_TEST_SERVE"); repo != "" {
-		serveUntilKilled(repo)
+	if order := os.Getenv("FAIRLEAD_TEST_SERVE"); order != "" {
+		serveUntilKilled(order)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if template.dir != "" {
@@ -188,20 +187,6 @@ func (s *site) events(u *unit) int {
 	return n
 }
 
-// serveUntilKilled is the service as a process of its own.
-func serveUntilKilled(repo string) {
-	s := &site{t: new(testing.T), repo: repo}
-	c := s.config()
-	c.Listen = os.Getenv("FAIRLEAD_TEST_LISTEN")
-	srv, err := service.New(context.Background(), c)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Println(srv.Addr())
-	srv.Run(context.Background())
-}
-
 // TestKilledBetweenStoreAndAck kills the process at any moment while devices send events and
 // sends again what was not acknowledged: none is lost, none is doubled.
 func TestKilledBetweenStoreAndAck(t *testing.T) {
@@ -212,29 +197,21 @@ func TestKilledBetweenStoreAndAck(t *testing.T) {
 	acked := map[int64]bool{}
 	const events = 60
 	for round := 0; len(acked) < events && round < 20; round++ {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "FAIRLEAD_TEST_SERVE="+s.repo, "FAIRLEAD_TEST_LISTEN="+listen)
-		out, err := cmd.StdoutPipe()
-		must(t, err)
-		must(t, cmd.Start())
-		if _, err := out.Read(make([]byte, 64)); err != nil {
-			t.Fatal("the service did not start")
-		}
+		p := s.process(serveOrder{Listen: listen})
 		killAt := 7 + 3*round // acknowledgements of this round
 		for seq := int64(1); seq <= events && killAt > 0; seq++ {
 			if acked[seq] {
 				continue
 			}
 			if killAt == 1 {
-				go cmd.Process.Kill() // while the next one is on its way
+				go p.Process.Kill() // while the next one is on its way
 			}
 			if r := u.do("POST", wire.PathReports, wire.Reports{Events: []wire.Event{event("u", seq, wire.Downloading)}}); r.status == 200 {
 				acked[seq] = true
 			}
 			killAt--
 		}
-		cmd.Process.Kill()
-		cmd.Wait()
+		p.kill()
 	}
 	if n := s.events(u); n != events || len(acked) != events {
 		t.Errorf("%d events are stored, %d were acknowledged, want %d of both", n, len(acked), events)
@@ -432,6 +409,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"/metadata/":                    {"GET", "/metadata/timestamp.json", nil, public},
 		"/targets/":                     {"GET", "/targets/x/" + strings.Repeat("0", 64) + ".1.json", nil, map[string]int{"nobody": 404, "device": 404, "revoked": 404}},
 		"/blobs/":                       {"GET", "/blobs/" + strings.Repeat("0", 64), nil, map[string]int{"nobody": 404, "device": 404, "revoked": 404}},
+		"/log/":                         {"GET", "/log/checkpoint", nil, map[string]int{"nobody": 404, "device": 404, "revoked": 404}},
 		"GET /director/{tenant}/{file}": {"GET", wire.DirectorRootPath("acme", 1), nil, public},
 		"POST /v1/enroll":               {"POST", wire.PathEnroll, s.stranger().enrollRequest("000000000000.x", "s9"), map[string]int{"nobody": 403, "device": 403, "revoked": 403}},
 		"GET /v1/direction":             {"GET", wire.PathDirection, nil, device},

@@ -37,6 +37,9 @@ type Config struct {
 	MaxClients int
 	// ConnectTimeout is how long a connection may take to its CONNECT: 10 s.
 	ConnectTimeout time.Duration
+	// Pace is waited for before a CONNECT is looked at, so that a fleet that comes back does not
+	// ask the backend all at once; nil lets all come.
+	Pace func(ctx context.Context) error
 	// AckTimeout is how long a device may take to acknowledge a direction before its
 	// connection is ended, so that it connects again and gets the newest: 2 min.
 	AckTimeout time.Duration
@@ -69,7 +72,7 @@ type Broker struct {
 
 // Stats count since the start.
 type Stats struct {
-	Received, Rejected, Delivered, Acknowledged, Panics, Takeovers atomic.Int64
+	Connects, Received, Rejected, Delivered, Acknowledged, Panics, Takeovers atomic.Int64
 }
 
 // New starts a broker. End it with Close.

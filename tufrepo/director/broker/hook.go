@@ -42,6 +42,12 @@ func sessionOf(cl *mqtt.Client) *session {
 // OnConnect judges a CONNECT. The engine answers errors of this hook with silence, so the
 // CONNACK is sent here.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	if h.b.Pace != nil {
+		if err := h.b.Pace(h.b.ctx); err != nil {
+			return packets.ErrServerShuttingDown
+		}
+	}
+	h.b.stats.Connects.Add(1)
 	s := sessionOf(cl)
 	code := s.prove(pk.Connect)
 	if code == packets.CodeSuccess {
