@@ -30,13 +30,19 @@ type agentLink struct {
 // linked connects a device by the agent's own link, over HTTPS to a service and by MQTT to a broker.
 func (u *unit) linked(t *testing.T, s *site, broker *remotetest.Broker) *agentLink {
 	t.Helper()
+	return u.linkedTo(t, s.Addr().String(), s.ServerCA(), broker)
+}
+
+// linkedTo is linked to a service whose address and authority are known.
+func (u *unit) linkedTo(t *testing.T, service string, authority []byte, broker *remotetest.Broker) *agentLink {
+	t.Helper()
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.ServerCA())
+	roots.AppendCertsFromPEM(authority)
 	roots.AppendCertsFromPEM(broker.PEM)
 	box, err := outbox.Open(t.TempDir(), outbox.Options{})
 	must(t, err)
 	l, err := link.New(link.Config{
-		Network: link.Network{Service: "https://" + s.Addr().String(), Roots: roots, Proxy: "none"},
+		Network: link.Network{Service: "https://" + service, Roots: roots, Proxy: "none"},
 		Tenant:  u.resp.Tenant, Device: u.resp.Device, Outbox: box, Broker: broker.URL.String(),
 		Certificate: func() (*tls.Certificate, error) { return u.cert, nil },
 		Timing: link.Timing{Start: 10 * time.Millisecond, BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond,

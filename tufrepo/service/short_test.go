@@ -1,0 +1,5 @@
+//go:build !long
+
+package service_test
+
+const long = false
