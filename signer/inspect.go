@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 )
 
 // Kind is what a file or folder turned out to be.
@@ -143,6 +144,7 @@ func recogniseTargets(path string, data []byte) (Kind, error) {
 	if err := json.Unmarshal(data, &peek); err != nil {
 		return "", refuse("%s: %w", path, err)
 	}
+	delete(peek.Signed.Targets, tlog.PolicyPath)
 	_, role, named := bundle.ParseMetadataName("metadata/" + filepath.Base(path))
 	switch {
 	case peek.Signed.Direction != nil:

@@ -10,18 +10,21 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 )
 
 // MetadataInfo is what a TUF metadata file says.
 type MetadataInfo struct {
-	Type    string                `json:"type"`
-	Version int64                 `json:"version"`
-	Expires time.Time             `json:"expires"`
-	Issued  *time.Time            `json:"issued,omitempty"`
-	Signed  []Person              `json:"signatures"` // whose signature stands in it; not verified
-	Roles   map[string]RoleInfo   `json:"roles,omitempty"`
-	Release []bundle.Entry        `json:"releases,omitempty"`
-	Files   map[string]MetaOfFile `json:"files,omitempty"`
+	Type    string              `json:"type"`
+	Version int64               `json:"version"`
+	Expires time.Time           `json:"expires"`
+	Issued  *time.Time          `json:"issued,omitempty"`
+	Signed  []Person            `json:"signatures"` // whose signature stands in it; not verified
+	Roles   map[string]RoleInfo `json:"roles,omitempty"`
+	Release []bundle.Entry      `json:"releases,omitempty"`
+	// LogPolicy is the SHA-256 of the log policy that a targets file names.
+	LogPolicy string                `json:"log_policy,omitempty"`
+	Files     map[string]MetaOfFile `json:"files,omitempty"`
 }
 
 // RoleInfo is who may sign a role.
@@ -90,6 +93,11 @@ func (in *Inspection) roles(info *MetadataInfo, m any, labels map[string]string)
 	case *targetsMeta:
 		for _, product := range delegated(&m.Signed) {
 			note(product, bundle.ByTargets(m, product))
+		}
+		if policy := m.Signed.Targets[tlog.PolicyPath]; policy != nil {
+			info.LogPolicy = fmt.Sprintf("%x", []byte(policy.Hashes["sha256"]))
+			in.say("releases must be as the log policy says whose SHA-256 is %s", info.LogPolicy)
+			return nil // a targets file has no releases
 		}
 		return in.releases(info, m)
 	}

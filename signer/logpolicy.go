@@ -17,6 +17,19 @@ import (
 // NoLog is a policy that asks for no proof: with it a repository leaves its log.
 const NoLog = "# releases need not stand in a log\nquorum none\n"
 
+// ReadLogPolicy reads a policy file.
+func ReadLogPolicy(path string) (*tlog.Policy, []byte, error) {
+	raw, err := readFile(path, tlog.MaxPolicy)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the log policy: %w", err)
+	}
+	p, err := tlog.ParsePolicy(raw)
+	if err != nil {
+		return nil, nil, refuse("%s: %w", path, err)
+	}
+	return p, raw, nil
+}
+
 // SetLogPolicy drafts a targets file that names a log policy: from then on
 // devices want proof that a release stands in one of its logs. o.Product is not
 // used.

@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/signer"
-	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/fairlead/fairlead/tufrepo/tlog/logread"
 	"github.com/fairlead/fairlead/tufrepo/tlog/monitor"
 )
@@ -63,28 +62,11 @@ func policyArgument(c *cli.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy, raw, err := readPolicy(args[0])
+	policy, raw, err := signer.ReadLogPolicy(args[0])
 	if err == nil && !policy.Required() {
 		err = usage("the policy names no log: with it releases would need no proof; say --no-log if that is meant")
 	}
 	return raw, err
-}
-
-func readPolicy(path string) (*tlog.Policy, []byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the log policy: %w", err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, tlog.MaxPolicy+1))
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the log policy: %w", err)
-	}
-	p, err := tlog.ParsePolicy(raw)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return p, raw, nil
 }
 
 func monitorCommand() *cli.Command {
@@ -120,7 +102,7 @@ func runMonitor(c *cli.Context) error {
 		return err
 	}
 	config := monitor.Config{Dir: c.String("state")}
-	if config.Policy, _, err = readPolicy(c.String("policy")); err != nil {
+	if config.Policy, _, err = signer.ReadLogPolicy(c.String("policy")); err != nil {
 		return err
 	}
 	if config.Log, err = openLog(args[0]); err != nil {

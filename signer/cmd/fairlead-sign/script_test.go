@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"fairlead-sign":  main,
 		"repo-init":      func() { exit(repoInit(os.Args[1])) },
+		"repo-log":       func() { exit(repoLog(os.Args[1])) },
 		"repo-publish":   func() { exit(repoPublish(os.Args[1], os.Args[2])) },
 		"make-image":     func() { exit(makeImage(os.Args[1], os.Args[2])) },
 		"make-direction": func() { exit(makeDirection(os.Args[1], os.Args[2])) },
@@ -42,6 +43,7 @@ func exit(err error) {
 //
 //	exits CODE command...      the command must end with this exit code
 //	repo-init REPO             an empty repository; prints nothing, leaves its keys' public halves in the work folder
+//	repo-log REPO              a log for it; leaves its policy in the work folder, policy.txt
 //	repo-publish REPO BUNDLE   publishes, as fairlead-repo publish does
 //	make-image FILE SEED       an image of 3 MiB and a bit: noise, then text, then zeros
 //	make-direction KEY FILE    a director's direction, signed with KEY
@@ -116,6 +118,18 @@ func repoInit(dir string) error {
 		}
 	}
 	return nil
+}
+
+func repoLog(dir string) error {
+	r, err := tufrepo.Open(dir, tufrepo.Options{})
+	if err != nil {
+		return err
+	}
+	info, err := r.InitLog("fw.example.com/releases")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile("policy.txt", []byte("log "+info.Key+"\nquorum none\n"), 0o644)
 }
 
 func repoPublish(dir, bundle string) error {
