@@ -25,6 +25,8 @@ type Options struct {
 	Every   time.Duration // between samples; 0 means 500 ms
 	Log     *slog.Logger  // what the agents say; nil for nobody
 	Version string        // of the simulator, for the report
+	// Inject are events that somebody thinks of while the scenario runs; nil for nobody.
+	Inject <-chan scenario.Event
 	// Say is told in words what happens; nil for nobody.
 	Say func(string)
 	// Sampled is told each sample; nil for nobody.

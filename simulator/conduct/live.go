@@ -22,6 +22,7 @@ func (r *run) live(ctx context.Context) error {
 	fleetCtx, off := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- r.fleet.Run(fleetCtx) }()
+	go r.sampler.watch(fleetCtx)
 	r.hostile = newHostiles(r.site.Address(), r.s.Seed)
 	err := r.comeUp(ctx)
 	if err == nil {
@@ -56,8 +57,8 @@ func (r *run) comeUp(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case due := <-tick.C:
-			s := r.take(ctx, due)
+		case <-tick.C:
+			s := r.take(ctx)
 			if c, err := r.site.Operator(); err == nil {
 				if m, err := scrape(ctx, c.URL); err == nil {
 					enrolled = m["fairlead_enrolments_total"]
@@ -110,14 +111,17 @@ func (r *run) perform(ctx context.Context) error {
 		case <-ctx.Done():
 			next.Stop()
 			return ctx.Err()
+		case e := <-r.Inject:
+			next.Stop()
+			r.happen(ctx, up, e)
 		case <-next.C:
 			if len(events) > 0 {
 				r.happen(ctx, up, events[0])
 				events = events[1:]
 			}
-		case due := <-tick.C:
+		case <-tick.C:
 			next.Stop()
-			r.take(ctx, due)
+			r.take(ctx)
 			if len(events) == 0 && r.settled(ctx) || time.Now().After(end) {
 				return nil
 			}
@@ -134,12 +138,12 @@ func (r *run) until(up time.Time, events []event) time.Duration {
 }
 
 // take takes a sample.
-func (r *run) take(ctx context.Context, due time.Time) report.Sample {
+func (r *run) take(ctx context.Context) report.Sample {
 	url := ""
 	if c, err := r.site.Operator(); err == nil {
 		url = c.URL
 	}
-	s := r.sampler.sample(ctx, due, r.site.PID(), url)
+	s := r.sampler.sample(ctx, r.site.PID(), url)
 	r.out.Samples = append(r.out.Samples, s)
 	if r.Sampled != nil {
 		r.Sampled(s)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,26 +28,48 @@ type sampler struct {
 	// What services that are gone have counted.
 	past, last counts
 	pid        int
+	latency    float64
+	late       atomic.Int64 // the worst since the last sample, in nanoseconds
 }
 
 // counts are what a service has counted since it started.
-type counts struct{ requests, messages, devices, cpu float64 }
+type counts struct{ requests, messages, devices, cpu, ingested, ingest float64 }
 
 func newSampler(t *tracker, c *network.Counters) *sampler {
 	return &sampler{tracker: t, counters: c, began: ownCPU(), up: time.Now()}
 }
 
+// nap is how often the simulator's own punctuality is looked at.
+const nap = 50 * time.Millisecond
+
+// watch notes how late this process wakes up, until ctx ends.
+func (s *sampler) watch(ctx context.Context) {
+	t := time.NewTimer(nap)
+	defer t.Stop()
+	for due := time.Now().Add(nap); ; due = time.Now().Add(nap) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if late := time.Since(due); int64(late) > s.late.Load() {
+			s.late.Store(int64(late))
+		}
+		t.Reset(nap)
+	}
+}
+
 // sample takes one. pid is the service's, 0 if it does not run; url its operator port.
-func (s *sampler) sample(ctx context.Context, due time.Time, pid int, url string) report.Sample {
+func (s *sampler) sample(ctx context.Context, pid int, url string) report.Sample {
 	now := time.Now()
 	s.service(ctx, pid, url)
 	return report.Sample{
-		At: now.Sub(s.up).Seconds(), Late: max(0, now.Sub(due).Seconds()), States: s.tracker.states(),
+		At: now.Sub(s.up).Seconds(), Late: time.Duration(s.late.Swap(0)).Seconds(), States: s.tracker.states(),
 		Received: s.counters.Received.Load(), Sent: s.counters.Sent.Load(),
 		Connections: s.counters.Connections.Load(), Open: s.counters.Open.Load(),
 		Requests: s.past.requests + s.last.requests, Messages: s.past.messages + s.last.messages, Devices: s.last.devices,
 		ServiceCPU: s.past.cpu + s.last.cpu, ServiceMem: resident(pid),
-		FleetCPU: ownCPU() - s.began, FleetMem: resident(os.Getpid()),
+		Latency: s.latency, FleetCPU: ownCPU() - s.began, FleetMem: resident(os.Getpid()),
 	}
 }
 
@@ -65,6 +88,12 @@ func (s *sampler) service(ctx context.Context, pid int, url string) {
 		s.last.cpu = cpu
 	}
 	if m, err := scrape(ctx, url); err == nil {
+		n, sum := m["fairlead_ingest_seconds_count"], m["fairlead_ingest_seconds_sum"]
+		s.latency = 0
+		if n > s.last.ingested {
+			s.latency = (sum - s.last.ingest) / (n - s.last.ingested)
+		}
+		s.last.ingested, s.last.ingest = n, sum
 		s.last.requests = m["fairlead_http_requests_total"]
 		s.last.messages = m["fairlead_mqtt_received_total"] + m["fairlead_mqtt_delivered_total"]
 		s.last.devices = m["fairlead_mqtt_devices"]

@@ -13,5 +13,5 @@
 // # Whose fault it was
 //
 // A simulator that is short of processors measures itself. Each [Sample] holds how much processor time fleet and service took, and how
-// late the simulator's own clock tick came; [Run.Bottleneck] says in words when that was too much for the times to be believed.
+// late the simulator woke up; [Run.Bottleneck] says in words when that was too much for the times to be believed.
 package report

@@ -59,11 +59,12 @@ type Sample struct {
 	Requests    float64        `json:"requests"` // HTTP, that the service answered
 	Messages    float64        `json:"messages"` // MQTT, in and out
 	Devices     float64        `json:"devices"`  // connected by MQTT, by the service's count
+	Latency     float64        `json:"latency"`  // seconds from a message's coming to its being stored, of the last interval on average
 	FleetCPU    float64        `json:"fleet_cpu"`
 	ServiceCPU  float64        `json:"service_cpu"` // seconds of processor time
 	FleetMem    int64          `json:"fleet_mem"`
 	ServiceMem  int64          `json:"service_mem"` // bytes resident
-	Late        float64        `json:"late"`        // seconds that the tick of this sample came late
+	Late        float64        `json:"late"`        // seconds that the simulator woke up late, at worst
 }
 
 // Result is how one update of one unit ended, or how far it is.
@@ -165,6 +166,14 @@ func (r *Run) costs() {
 	}
 }
 
+// Rate is how much a count has grown a second, over the last second of the samples.
+func Rate(all []Sample, count func(Sample) float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	return rate(all, len(all)-1, count)
+}
+
 // rate is how much a count has grown a second, over the second that ends with sample i.
 func rate(all []Sample, i int, count func(Sample) float64) float64 {
 	from := i
@@ -203,7 +212,7 @@ func (r *Run) bottleneck() string {
 			"what took long may have taken long because of the simulator. Fewer units, or a machine with more processors, would tell",
 			100*busy/took, fleet/busy, r.Processors, service/busy)
 	case late/took > often:
-		return fmt.Sprintf("for %.0f%% of the time the simulator's own clock came more than %v late: something else keeps this machine busy, "+
+		return fmt.Sprintf("for %.0f%% of the time the simulator woke up more than %v late: something else keeps this machine busy, "+
 			"and the times are not to be believed", 100*late/took, time.Duration(lateTick*float64(time.Second)))
 	}
 	return ""

@@ -65,6 +65,29 @@ func Parse(b []byte, name, dir string) (*Scenario, error) {
 	return s, nil
 }
 
+// ParseEvent reads one event of a scenario that runs, such as {fault: {share: 10%, disk_full: true}}. It happens at once.
+func (s *Scenario) ParseEvent(b []byte) (Event, error) {
+	var e Event
+	if len(b) > MaxFile {
+		return e, fmt.Errorf("%w: %d bytes are more than %d", ErrInvalid, len(b), MaxFile)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&e); err != nil {
+		return e, fmt.Errorf("%w: event: %s", ErrInvalid, plain(err))
+	}
+	l, err := linesOf(b)
+	if err != nil {
+		return e, fmt.Errorf("%w: event: %w", ErrInvalid, err)
+	}
+	c := &checker{s: s, lines: l}
+	e.At = 0
+	if c.event("event", e); len(c.problems) > 0 {
+		return e, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(c.problems...))
+	}
+	return e, nil
+}
+
 // plain puts the library's words into ours: without the names of our types.
 func plain(err error) string {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")

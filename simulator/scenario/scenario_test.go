@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 const good = `name: good
@@ -121,4 +124,45 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestKeysAreAllOfThem: what people are shown is read by the reader, and names every key.
+func TestKeysAreAllOfThem(t *testing.T) {
+	d := yaml.NewDecoder(strings.NewReader(Keys))
+	d.KnownFields(true)
+	var s Scenario
+	if err := d.Decode(&s); err != nil {
+		t.Error(err)
+	}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Slice || typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Map {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct {
+			return
+		}
+		for i := range typ.NumField() {
+			if key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ","); key != "" && !strings.Contains(Keys, key+":") {
+				t.Errorf("%s.%s: nobody is told of %q", typ, typ.Field(i).Name, key)
+			}
+			walk(typ.Field(i).Type)
+		}
+	}
+	walk(reflect.TypeFor[Scenario]())
+}
+
+func TestParseEvent(t *testing.T) {
+	s, err := Parse([]byte(good), "good.yaml", ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.ParseEvent([]byte("{fault: {share: 10%, disk_full: true}}")); err != nil || e.Words() != "fault of 10%" {
+		t.Errorf("%q, %v", e.Words(), err)
+	}
+	for _, bad := range []string{"", "{rollout: 9.9.9}", "{service: kill, direct: 1.1.0}", "{nothing: 1}", "[", "{line: down}"} {
+		if _, err := s.ParseEvent([]byte(bad)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
 }

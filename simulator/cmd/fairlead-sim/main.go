@@ -1,4 +1,4 @@
-// Command fairlead-sim runs a fleet of simulated base units, each the real agent, against a real service.
+// Command fairlead-sim takes fleets of real agents through scenarios, with faults, against a real service, and reports.
 package main
 
 import (
@@ -7,12 +7,15 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/fairlead/fairlead/simulator/site"
 )
 
 // version is set by the build.
 var version = "0.0.0-dev"
 
 func main() {
+	site.Child() // a simulated service is this program, too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := newApp(os.Stdout, os.Stderr).RunContext(ctx, os.Args); err != nil {

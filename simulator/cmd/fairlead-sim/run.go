@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/fairlead/fairlead/simulator/conduct"
+	"github.com/fairlead/fairlead/simulator/report"
+	"github.com/fairlead/fairlead/simulator/scenario"
+)
+
+const runText = `NAME is a ready scenario (fairlead-sim list); a path with a / or .yaml is a file. The report is a folder with report.html,
+report.json and units.csv. Ctrl-C ends the run with the report of what was.
+
+  fairlead-sim run office-morning
+  fairlead-sim run --units 2000 --seed 7 --report out broker-restart
+  fairlead-sim run --listen 127.0.0.1:9100 month-of-updates     metrics for Prometheus at /metrics; events by inject
+  fairlead-sim run --json mine.yaml | jq .verdicts
+
+A run keeps its fleet in the temporary folder: TMPDIR=/dev/shm makes large ones quicker.`
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name: "run", Usage: "carry a scenario out, judge it, report", ArgsUsage: "NAME|FILE", Description: runText, OnUsageError: onUsageError,
+		Flags: []cli.Flag{
+			&cli.Uint64Flag{Name: "seed", Usage: "of everything random; 0 is the scenario's own"},
+			&cli.IntFlag{Name: "units", Usage: "another number of units; 0 is the scenario's own"},
+			&cli.PathFlag{Name: "report", Usage: "`FOLDER` for the report; default: fairlead-report-NAME"},
+			&cli.PathFlag{Name: "keep", Usage: "keep fleet and service in this `FOLDER`, which must be empty"},
+			&cli.StringFlag{Name: "listen", Usage: "serve metrics and take events at this `HOST:PORT`"},
+			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON, and nothing else"},
+			&cli.BoolFlag{Name: "plain", Usage: "lines in the place of the live view"},
+			&cli.BoolFlag{Name: "verbose", Usage: "log what the agents log"},
+		},
+		Action: runScenario,
+	}
+}
+
+func runScenario(c *cli.Context) error {
+	args, err := arguments(c, "NAME|FILE")
+	if err != nil {
+		return err
+	}
+	s, err := load(args[0])
+	if err != nil {
+		return err
+	}
+	if c.IsSet("seed") && c.Uint64("seed") != 0 {
+		s.Seed = c.Uint64("seed")
+	}
+	if c.Int("units") != 0 {
+		s.Units = c.Int("units")
+	}
+	dir, remove, err := workFolder(c.Path("keep"))
+	if err != nil {
+		return err
+	}
+	defer remove()
+	r, err := carryOut(c, s, dir)
+	if r == nil {
+		return err
+	}
+	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s", s.Seed, s.Units, args[0])
+	return errors.Join(err, conclude(c, r))
+}
+
+// workFolder is where a run makes everything.
+func workFolder(keep string) (dir string, remove func(), err error) {
+	if keep != "" {
+		if err := os.MkdirAll(keep, 0o700); err != nil {
+			return "", nil, err
+		}
+		if all, err := os.ReadDir(keep); err != nil || len(all) > 0 {
+			return "", nil, fmt.Errorf("%w: --keep %s: it is not an empty folder (%v)", errUsage, keep, err)
+		}
+		dir, err := filepath.Abs(keep)
+		return dir, func() {}, err
+	}
+	dir, err = os.MkdirTemp("", "fairlead-sim-")
+	return dir, func() { _ = os.RemoveAll(dir) }, err
+}
+
+func carryOut(c *cli.Context, s *scenario.Scenario, dir string) (*report.Run, error) {
+	v := newView(c, s)
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
+	events := make(chan scenario.Event)
+	if address := c.String("listen"); address != "" {
+		port, err := listen(ctx, address, s, events)
+		if err != nil {
+			return nil, err
+		}
+		defer port.close()
+		v.port = port
+		v.say("metrics at http://" + port.address + "/metrics")
+	}
+	log := slog.New(slog.DiscardHandler)
+	if c.Bool("verbose") {
+		log = slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return conduct.Run(ctx, s, conduct.Options{Dir: dir, Log: log, Version: version, Inject: events, Say: v.say, Sampled: v.sampled})
+}
+
+// conclude writes the report and says how it went.
+func conclude(c *cli.Context, r *report.Run) error {
+	folder := c.Path("report")
+	if folder == "" {
+		folder = "fairlead-report-" + r.Name
+	}
+	if err := writeReport(folder, r); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		if err := r.WriteJSON(c.App.Writer); err != nil {
+			return err
+		}
+	} else {
+		summary(c.App.Writer, r, folder)
+	}
+	switch {
+	case r.Interrupted:
+		return errInterrupted
+	case !r.OK():
+		return errNotHeld
+	}
+	return nil
+}
+
+func writeReport(folder string, r *report.Run) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("making the report's folder: %w", err)
+	}
+	for name, write := range map[string]func(io.Writer) error{"report.html": r.WriteHTML, "report.json": r.WriteJSON, "units.csv": r.WriteCSV} {
+		f, err := os.Create(filepath.Join(folder, name))
+		if err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+		if err := errors.Join(write(f), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summary is the report in lines.
+func summary(w io.Writer, r *report.Run, folder string) {
+	fmt.Fprintln(w)
+	for _, v := range r.Verdicts {
+		mark := "held"
+		if !v.OK {
+			mark = "DID NOT HOLD"
+		}
+		fmt.Fprintf(w, "%-13s %s: %s\n", mark, v.Words, v.Found)
+	}
+	for _, e := range r.Events {
+		if e.Error != "" {
+			fmt.Fprintf(w, "%-13s %s: %s\n", "COULD NOT", e.Words, e.Error)
+		}
+	}
+	for _, f := range r.Failures() {
+		fmt.Fprintf(w, "%-13s %d units, such as %s: %s\n", f.State, f.Units, f.Unit, f.Example)
+	}
+	if r.Commit.Count > 0 {
+		fmt.Fprintf(w, "time to commit: median %s, 99 %% %s, slowest %s, of %d updates\n", report.Seconds(r.Commit.P50), report.Seconds(r.Commit.P99),
+			report.Seconds(r.Commit.Max), r.Commit.Count)
+	}
+	n := float64(max(r.Units, 1))
+	fmt.Fprintf(w, "fleet: %s of processor time, %s for each unit, %s at most; service: %s, %s, %s\n",
+		report.Seconds(r.Costs.FleetCPU), report.Seconds(r.Costs.FleetCPU/n), report.Bytes(r.Costs.FleetMem),
+		report.Seconds(r.Costs.ServiceCPU), report.Seconds(r.Costs.ServiceCPU/n), report.Bytes(r.Costs.ServiceMem))
+	if r.Bottleneck != "" {
+		fmt.Fprintf(w, "the simulator was the bottleneck: %s\n", r.Bottleneck)
+	}
+	fmt.Fprintf(w, "report: %s\nseed %d; the same again: %s\n", filepath.Join(folder, "report.html"), r.Seed, r.Repeat)
+}
