@@ -26,7 +26,7 @@ func (p *publication) rehearse(ctx context.Context, view fs.FS, b *bundle.Base) 
 }
 
 func (p *publication) rehearseFrom(ctx context.Context, view fs.FS, root []byte) error {
-	c, err := client.Open(client.Config{Root: root, Source: client.FSSource(view), Clock: p.clock, Log: p.log})
+	c, err := client.Open(client.Config{Root: root, Source: client.FSSource(view), Clock: p.clock})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ var rules = []struct {
 	{"signer/...", []string{module + "agent", module + "simulator", module + "tufrepo/director", "modernc.org/sqlite", "github.com/mochi-mqtt", "net/http/httputil"}},
 	{"agent/cmd/fairlead-agent", []string{
 		module + "signer", module + "simulator", module + "tufrepo/director", module + "tufrepo/bundle",
-		module + "tufrepo/service", module + "tufrepo/cmd", "modernc.org/sqlite", "database/sql", "github.com/mochi-mqtt",
+		module + "tufrepo/service", module + "tufrepo/cmd", module + "tufrepo/tlog/logdir", module + "tufrepo/tlog/logread",
+		module + "tufrepo/tlog/witness", module + "tufrepo/tlog/monitor", "github.com/transparency-dev/tessera", "modernc.org/sqlite", "database/sql", "github.com/mochi-mqtt",
 		"github.com/prometheus", "github.com/rogpeppe", "testing",
 	}},
 	// Only simulator/site has people and a service; the fleet and its world know neither.

@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 )
 
 // The scripts of testdata/repo run the real commands. Beside testscript's own words they may use:
@@ -27,6 +28,8 @@ import (
 //	                                   the next release, signed by SIGNERS (default: both) of two
 //	newroot REPO BUNDLE                the next root, which names the key timestamp-2
 //	alter GLOB                         flips the last bit of the one file that matches
+//	logged REPO BUNDLE                 as first, with the policy of the repository's log
+//	started FILE                       waits until FILE is there
 //	lock REPO, unlock                  another publisher is at work, or has ended
 func TestRepoScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -38,7 +41,7 @@ func TestRepoScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "first": scriptFirst, "release": scriptRelease, "newroot": scriptNewRoot, "alter": scriptAlter,
-			"lock": scriptLock, "unlock": scriptUnlock,
+			"lock": scriptLock, "unlock": scriptUnlock, "logged": scriptLogged, "started": scriptStarted,
 		},
 	})
 }
@@ -108,6 +111,28 @@ func scriptRelease(ts *testscript.TestScript, _ bool, args []string) {
 	people.Release(s.t, dir, time.Now(), old, repotest.Product, version, counter, repotest.Image("v"+version, 300_000))
 }
 
+func scriptLogged(ts *testscript.TestScript, neg bool, args []string) {
+	scriptFirst(ts, neg, args)
+	repo, dir, s := ts.MkAbs(args[0]), ts.MkAbs(args[1]), stateOf(ts)
+	policy, err := os.ReadFile(filepath.Join(repo, "state/log/policy.txt"))
+	ts.Check(err)
+	m := s.people.NewTargets(1, time.Now(), repotest.Product)
+	m.Signed.Targets[tlog.PolicyPath] = bundle.PolicyTarget(policy)
+	repotest.Put(s.t, dir, "metadata/1.targets.json", repotest.Sign(s.t, m, s.people.Targets...))
+	repotest.Put(s.t, dir, "targets/"+tlog.PolicyPath, policy)
+}
+
+func scriptStarted(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s did not come", args[0])
+		}
+	}
+}
+
 func scriptNewRoot(ts *testscript.TestScript, _ bool, args []string) {
 	repo, s := ts.MkAbs(args[0]), stateOf(ts)
 	s.people.Timestamp = scriptKey(ts, repo, "timestamp-2")
@@ -140,6 +165,7 @@ func scriptUnlock(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(stat
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{"init"}, {"key", "new"}, {"key", "list"}, {"publish"}, {"renew"}, {"gc"}, {"status"}, {"pack"},
+		{"log", "init"}, {"log", "show"}, {"log", "add"}, {"witness"},
 	} {
 		var out, errs strings.Builder
 		line := append([]string{"fairlead-repo"}, append(args, "--help")...)
