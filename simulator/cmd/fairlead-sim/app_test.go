@@ -38,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 		"nobody listens":  {[]string{"inject", "127.0.0.1:9", "{service: kill}"}, 1, "--listen"},
 		"bad sickness":    {append(whole[:len(whole):len(whole)], "--sick", "unit-001"), 2, "UNIT=VERSION"},
 		"sick stranger":   {append(whole[:len(whole):len(whole)], "--sick", "unit-021=1.1.0"), 2, "there is no unit-021"},
-		"missing file":    {whole, 1, "ca: "},
+		"missing CA":      {whole, 1, "ca: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
