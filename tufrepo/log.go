@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/fairlead/fairlead/firmware"
-	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/fairlead/fairlead/tufrepo/tlog/logdir"
@@ -55,14 +54,14 @@ func (r *Repo) InitLog(origin string) (LogInfo, error) {
 	if err != nil {
 		return LogInfo{}, err
 	}
-	if err := durable.MkdirAll(r.path("state/log"), stateMode); err != nil {
+	if err := r.disk.MkdirAll(r.path("state/log"), stateMode); err != nil {
 		return LogInfo{}, fmt.Errorf("making a log: %w", err)
 	}
 	policy := "# releases must stand in this log; no witness is asked\nlog " + vkey + "\nquorum none\n"
 	if err := r.write(logPolicyName, []byte(policy)); err != nil {
 		return LogInfo{}, err
 	}
-	err = r.change(logKeyName, func() error { return logkey.Write(r.path(logKeyName), skey) })
+	err = r.change(logKeyName, func() error { return logkey.Write(r.disk, r.path(logKeyName), skey) })
 	if err != nil {
 		return LogInfo{}, fmt.Errorf("writing the log's key: %w", err)
 	}

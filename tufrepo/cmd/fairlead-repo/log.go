@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"k8s.io/klog/v2"
 
+	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo"
 	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/fairlead/fairlead/tufrepo/tlog/logkey"
@@ -201,7 +202,7 @@ func witnessKey(path, name string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", fmt.Errorf("making the witness's folder: %w", err)
 	}
-	if err := logkey.Write(path, skey); err != nil {
+	if err := logkey.Write(durable.Disk{}, path, skey); err != nil {
 		return "", fmt.Errorf("making the witness's key: %w", err)
 	}
 	return skey, nil

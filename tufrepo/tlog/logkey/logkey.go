@@ -41,7 +41,7 @@ func Public(skey string) (string, error) {
 	signer, err := note.NewSigner(skey)
 	parts := strings.SplitN(skey, "+", 5) // base64 has a plus of its own
 	raw, bad := base64.StdEncoding.DecodeString(parts[len(parts)-1])
-	if err != nil || bad != nil || len(raw) != 1+ed25519.SeedSize {
+	if err != nil || bad != nil || len(raw) != 1+ed25519.SeedSize || strings.ContainsAny(skey, "\r\n") {
 		return "", errors.New("the key is not an Ed25519 key in the form PRIVATE+KEY+NAME+HASH+BASE64")
 	}
 	return note.NewEd25519VerifierKey(signer.Name(), ed25519.NewKeyFromSeed(raw[1:]).Public().(ed25519.PublicKey))
@@ -56,12 +56,12 @@ func Witness(skey string) (string, error) {
 	return f_note.VKeyToCosignatureV1(vkey)
 }
 
-// Write keeps a key in a new file. One that is there is fs.ErrExist.
-func Write(path, skey string) error {
+// Write keeps a key in a new file on disk. One that is there is fs.ErrExist.
+func Write(disk durable.Disk, path, skey string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s: %w", path, os.ErrExist)
 	}
-	return durable.WriteFile(path, []byte(skey+"\n"), 0o600)
+	return disk.WriteFile(path, []byte(skey+"\n"), 0o600)
 }
 
 // Read reads what Write has kept. Errors: fs.ErrNotExist,
