@@ -34,6 +34,9 @@ test: need ## every test of ten minutes or less in all, with the race detector
 	@test -n '$(RACE)' || echo "no C compiler: testing without the race detector (apt-get install gcc)"
 	$(GO) vet ./...
 	$(GO) test -p $(AT_ONCE) $(RACE) -timeout 10m ./...
+	@mkdir -p bin
+	@$(GO) test -timeout 10m -v ./test/crash >bin/crash.log || { cat bin/crash.log; exit 1; } # in full: without the race detector
+	@grep -E 'distinct|%' bin/crash.log
 
 test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
 	$(GO) test -tags long -timeout 60m ./...

@@ -47,6 +47,9 @@ func (j *journal) bind(fresh record, length int64) (durableBytes ranges, resumed
 	if err := j.disk.MkdirAll(j.dir, 0o700); err != nil {
 		return nil, false, slotError("making the journal's folder", err)
 	}
+	if err := j.disk.SweepTemps(j.dir); err != nil { // of heads that a crash kept from being kept
+		return nil, false, slotError("sweeping the journal's folder", err)
+	}
 	j.now = fresh
 	if old, err := j.load(); err == nil && old.of(fresh) && old.Durable.valid(length) {
 		j.now = old

@@ -1,0 +1,12 @@
+//go:build long
+
+package crash
+
+// depths are how far the exploration goes, and how many distinct media are wanted of it.
+func depths() (bounds []Bounds, arrive, want int) {
+	return []Bounds{
+		{All: 8, Samples: 60, Tears: 6, Seed: *seed},
+		{All: 5, Samples: 10, Tears: 2, Of: 1, Seed: *seed},
+		{All: 3, Samples: 2, Tears: 1, Of: 400, Seed: *seed},
+	}, 40, 1_000_000
+}

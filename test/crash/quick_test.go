@@ -1,0 +1,11 @@
+//go:build !long
+
+package crash
+
+// depths are how far the exploration goes, and how many distinct media are wanted of it.
+func depths() (bounds []Bounds, arrive, want int) {
+	return []Bounds{
+		{All: 5, Samples: 8, Tears: 3, Seed: *seed},
+		{All: 3, Samples: 2, Tears: 1, Of: 80, Seed: *seed},
+	}, 30, 25_000
+}
