@@ -28,6 +28,8 @@ var rules = []struct {
 	}},
 	// Only simulator/site has people and a service; the fleet and its world know neither.
 	{"simulator/fleet", []string{module + "signer", module + "tufrepo/director", "modernc.org/sqlite"}},
+	{"simulator/scenario", []string{module + "signer", module + "tufrepo/director", "modernc.org/sqlite"}},
+	{"simulator/report", []string{module + "agent", module + "signer", module + "tufrepo", "modernc.org/sqlite"}},
 	{"simulator/network", []string{module + "agent", module + "signer", module + "tufrepo", "modernc.org/sqlite"}},
 }
 
