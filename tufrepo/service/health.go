@@ -32,10 +32,14 @@ func (s *Service) getHealth(w http.ResponseWriter, r *http.Request) {
 	answer(w, status, h)
 }
 
-// checkDatabase passes the writer's queue, so that a stuck disk is noticed.
+// checkDatabase writes, so that a disk that is stuck, full or read-only is noticed.
 func (s *Service) checkDatabase(ctx context.Context) string {
 	done := make(chan error, 1)
-	go func() { done <- s.store.Update(ctx, func(*store.Tx) error { return nil }) }()
+	go func() {
+		done <- s.store.Update(ctx, func(tx *store.Tx) error {
+			return tx.SetMeta("health/"+s.Node, s.Clock().UTC().Format(time.RFC3339Nano))
+		})
+	}()
 	select {
 	case err := <-done:
 		if err != nil {

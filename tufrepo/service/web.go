@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,8 +146,17 @@ func (s *Service) failWith(w http.ResponseWriter, r *http.Request, err error) {
 		fail(w, http.StatusNotFound, wire.CodeNotFound, "there is nothing of that name")
 	default:
 		s.Log.Error("request failed", "path", r.URL.Path, "error", err)
-		fail(w, http.StatusServiceUnavailable, wire.CodeUnavailable, "the service cannot do that now; try again later")
+		message := "the service cannot do that now; try again later"
+		if strings.HasPrefix(r.URL.Path, api.Prefix) && databaseFailed(err) {
+			message = err.Error() // operators can help it
+		}
+		fail(w, http.StatusServiceUnavailable, wire.CodeUnavailable, message)
 	}
+}
+
+// databaseFailed says whether err tells what to do about the database.
+func databaseFailed(err error) bool {
+	return errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
 }
 
 // patient gives each write of an answer its own deadline: a large blob may take hours, a

@@ -50,11 +50,25 @@ func classify(err error) error {
 	return err
 }
 
+// fullAdvice is what helps against ErrFull of either engine.
+const fullAdvice = "make room on its disk, or keep less: fairlead-repo settings set --device-days"
+
 func classifySQLite(err error, code int) error {
-	switch {
-	case code&0xff == sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%w: %w", ErrFull, err)
-	case code == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+	switch code & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w, up to its disk or to its bound: %s: %w", ErrFull, fullAdvice, err)
+	case sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("%w: its file cannot be written: is the disk mounted read-only, and does the file belong to the service's user? %w", ErrUnavailable, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("%w: its disk fails: look into the kernel's log; if the disk has come back, restart the service: %w", ErrUnavailable, err)
+	case sqlite3.SQLITE_CANTOPEN:
+		return fmt.Errorf("%w: its file cannot be opened: is the folder there, on a disk that is not read-only, and may the service's user write in it? %w", ErrUnavailable, err)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w: its file is damaged: stop the service, and restore a backup with fairlead-repo restore --replace: %w", ErrUnavailable, err)
+	case sqlite3.SQLITE_BUSY:
+		return fmt.Errorf("%w: another program holds it: end that one: %w", ErrUnavailable, err)
+	}
+	if code == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY {
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	return err
@@ -66,7 +80,7 @@ func classifyPostgres(err error, code string) error {
 	case uniqueViolation:
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	case diskFull:
-		return fmt.Errorf("%w: the PostgreSQL server's disk has no room: %w", ErrFull, err)
+		return fmt.Errorf("%w: the PostgreSQL server's disk has no room: %s: %w", ErrFull, fullAdvice, err)
 	case noPrivilege:
 		return fmt.Errorf("the PostgreSQL user may not do this: make it the owner of the database: %w", err)
 	case noDatabase:
@@ -74,7 +88,7 @@ func classifyPostgres(err error, code string) error {
 	case wrongPassword, noAuthorization:
 		return fmt.Errorf("the PostgreSQL server does not let this user in: check the URL, the password and pg_hba.conf: %w", err)
 	case readOnlyTransaction:
-		advice = "the PostgreSQL server takes no writes: if it is a standby, name the primary as well, with target_session_attrs=read-write"
+		advice = "the PostgreSQL server takes no writes: if it is a standby, name the primary as well, with target_session_attrs=read-write; else somebody has set default_transaction_read_only, as providers do when the disk is nearly full"
 	case tooManyConnections:
 		advice = "the PostgreSQL server has no connection left: raise its max_connections"
 	case adminShutdown, crashShutdown, cannotConnectNow:

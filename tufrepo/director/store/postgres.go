@@ -154,7 +154,7 @@ func (p *postgres) attempt(ctx context.Context, fn func(*Tx) error) (err, reason
 	}
 	defer c.Release()
 	ctx = context.WithoutCancel(ctx)
-	tx, err := begin(ctx, c, pgx.ReadWrite)
+	tx, err := begin(ctx, c, "") // the server's own, which may be read-only for a reason
 	if err != nil {
 		return fmt.Errorf("writing the database: %w", classify(err)), err
 	}

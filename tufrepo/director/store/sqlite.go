@@ -33,7 +33,7 @@ const readConns = 4
 func openSQLite(ctx context.Context, path string, o Options, closing <-chan struct{}) (*sqlite, error) {
 	s := &sqlite{node: o.Node, readers: make(chan *conn, readConns), ops: make(chan *op, queue), closing: closing, done: make(chan struct{})}
 	if err := s.open(ctx, path, o); err != nil {
-		return nil, errors.Join(err, s.release())
+		return nil, errors.Join(classify(err), s.release())
 	}
 	go s.write()
 	return s, nil

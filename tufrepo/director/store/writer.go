@@ -96,6 +96,9 @@ func (s *sqlite) commit(ops []*op) {
 	}
 	if err := s.writer.do("COMMIT"); err != nil {
 		_ = s.writer.do("ROLLBACK")
+		if errors.Is(err, ErrUnavailable) {
+			err = fmt.Errorf("%w: %w", ErrUnknown, err) // it may be in the log file, though it was not synced
+		}
 		answer(ran, fmt.Errorf("writing the database: %w", err))
 		return
 	}

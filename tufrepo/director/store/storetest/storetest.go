@@ -65,6 +65,34 @@ func (s *Server) Copy(t testing.TB, of string) string {
 	return s.database(t, strings.TrimPrefix(u.Path, "/"))
 }
 
+// OnDisk makes an empty database whose files lie in a folder, into which everybody may write.
+// It is removed with the test.
+func (s *Server) OnDisk(t testing.TB, dir string) string {
+	t.Helper()
+	where := s.database(t, "template1")
+	u, err := url.Parse(where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	files := filepath.Join(dir, "files")
+	if err := os.Mkdir(files, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s.owner != nil {
+		if err := os.Chown(files, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Execute(t, "CREATE TABLESPACE "+name+" LOCATION '"+files+"'")
+	s.Execute(t, "ALTER DATABASE "+name+" SET TABLESPACE "+name)
+	t.Cleanup(func() {
+		s.Execute(t, "DROP DATABASE "+name+" WITH (FORCE)")
+		s.Execute(t, "DROP TABLESPACE "+name)
+	})
+	return where
+}
+
 func (s *Server) database(t testing.TB, template string) string {
 	t.Helper()
 	if os.Getenv(SkipVariable) != "" {
