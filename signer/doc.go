@@ -24,6 +24,7 @@
 //
 //	metadata/<N>.<role>.json             drafts, with the signatures so far
 //	targets/<product>/<version>.json     release manifests
+//	targets/tlog-policy.txt              the log policy that the next targets file names
 //	blobs/<sha256>                       artifacts
 //	base/metadata/<N>.<role>.json        the published files that the drafts follow; never published again
 //
@@ -46,6 +47,7 @@
 //
 //	NewRoot, RotateRoot     a root draft; thresholds that cannot be met are refused
 //	AddProduct              a targets draft that delegates "<product>/*" to the product's keys
+//	SetLogPolicy            a targets draft that says which log and witnesses devices believe
 //	NewRelease              image -> artifact, manifest, product role draft
 //	Sign                    one key's signature on every draft that asks for it
 //	Merge                   signatures made apart on copies of one bundle

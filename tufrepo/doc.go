@@ -14,11 +14,15 @@
 //	metadata/<N>.{root,targets,snapshot}.json
 //	metadata/<N>.<product>.json
 //	targets/<product>/<sha256>.<version>.json   release manifests
+//	targets/…json.<policy>.tlog-proof           proofs that they stand in the log
+//	targets/<sha256>.tlog-policy.txt            which log and witnesses devices believe
+//	log/                                        the log (package tlog/logdir)
 //	blobs/<sha256>
 //	state/                                      not served
 //	  repository.json                           what Init was told; there once Init is done
 //	  lock                                      held by whoever writes
 //	  keys/<name>.key .pub                      online keys, plain PKCS #8, mode 0600
+//	  log/log.key                               the log's key
 //	  unreferenced.json                         since when files are of no use
 //
 // Every entry of timestamp and snapshot has length and SHA-256. The timestamp
@@ -26,8 +30,9 @@
 // clock learns the time.
 //
 // Publish, in this order, each file durable before the next: the blobs, compared
-// with their hash as they are copied; manifests; product roles; targets; the new
-// snapshot; then the client itself tries the result, with the timestamp that is
+// with their hash as they are copied; manifests; product roles; the log policy;
+// targets; where the policy asks for it, entries in the log, cosignatures of its
+// checkpoint and proofs; the new snapshot; then the client itself tries the result, with the timestamp that is
 // not there yet laid over the folder, from the first root and from the newest;
 // then the timestamp, by one rename. Up to there nothing that a device can reach
 // has changed. A crash leaves files that nothing names: the next publish or
@@ -47,6 +52,14 @@
 // Promised: files that a device can reach are never changed, but for the
 // timestamp; a root, once there, is never replaced by other bytes; two
 // publishers do not mix; whoever looks sees the old state or the new.
+//
+// The log. Nobody at a desk has a step more for it: publish enters what is new,
+// after it has verified the bundle and before it signs anything that leads a
+// device there, asks the witnesses, and lays the proof beside the manifest. A
+// policy that is new has proofs of its own, under names of its own, of all
+// releases; so a device finds the proof for the policy that it has. LogBundle is
+// for desks that want to see a release in the log before they sign it. What a
+// publish that was cut short has entered stays in the log, and the next finds it.
 //
 // A repository that was restored from an old backup has numbers that devices
 // have seen already, and they refuse it as a rollback. New online keys and a

@@ -35,8 +35,8 @@ type LogInfo struct {
 }
 
 // InitLog makes the key of a log for this repository. The log itself begins
-// with its first entry. A log that is there already is an error that wraps
-// fs.ErrExist.
+// with its first entry, and after a policy that names it with all releases that
+// there are. A log that is there already is an error that wraps fs.ErrExist.
 func (r *Repo) InitLog(origin string) (LogInfo, error) {
 	unlock, err := r.lock()
 	if err != nil {
@@ -45,6 +45,9 @@ func (r *Repo) InitLog(origin string) (LogInfo, error) {
 	defer unlock()
 	if _, err := os.Lstat(r.path(logKeyName)); err == nil {
 		return LogInfo{}, fmt.Errorf("making a log: the repository has one already: %w", fs.ErrExist)
+	}
+	if _, err := os.Lstat(r.path(logName)); err == nil {
+		return LogInfo{}, fmt.Errorf("making a log: the folder %s has another log: move it away first: %w", r.path(logName), fs.ErrExist)
 	}
 	skey, err := logkey.New(origin)
 	if err != nil {

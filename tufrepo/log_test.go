@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -208,6 +209,40 @@ func TestPolicyIsRotated(t *testing.T) {
 	if n := len(w.proofs()); n != 2 {
 		t.Errorf("%d proofs though none is asked for", n)
 	}
+}
+
+// The log's key was lost: another log takes its place, and has all releases.
+func TestLogIsReplaced(t *testing.T) {
+	w, l := withLog(t)
+	w.publish(w.loggedGenesis(l.Policy(2)))
+	w.publish(w.release("1.1.0", 2))
+	device := w.device()
+	w.mustSee(device, "1.0.0", "1.1.0")
+	if _, err := w.repo.InitLog("fw.example.com/second"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second log: %v", err)
+	}
+	if err := os.RemoveAll(w.repo.path("state/log")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.repo.InitLog("fw.example.com/second"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over the folder of the first: %v", err)
+	}
+	if err := os.Rename(w.repo.path(logName), filepath.Join(t.TempDir(), "first-log")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.repo.InitLog("fw.example.com/second"); err != nil {
+		t.Fatal(err)
+	}
+	skey, err := logkey.Read(w.repo.path(logKeyName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	w.targets(dir, 2, tlogtest.WithKey(t, skey, 1).Policy(1))
+	if done := w.publish(dir); done.Logged != 2 || done.LogSize != 2 {
+		t.Errorf("published %+v", done)
+	}
+	w.mustSee(device, "1.0.0", "1.1.0")
 }
 
 func TestPolicyThatDoesNotFitIsRefused(t *testing.T) {

@@ -17,6 +17,7 @@
 //
 //	metadata/<N>.root.json  metadata/timestamp.json  metadata/<N>.<role>.json
 //	targets/<dir>/<sha256>.<file>   blobs/<sha256>
+//	targets/<dir>/<sha256>.<file>.<policy>.tlog-proof
 //	director/<tenant>/<N>.root.json
 //
 // # Files
@@ -51,6 +52,14 @@
 // timestamp and snapshot; one that withdraws a key of the snapshot role resets
 // those of all other roles (5.3.11): so the owner of the root recovers a fleet
 // that a thief of an online key has fast-forwarded.
+//
+// # Log
+//
+// Where the top-level targets role names a log policy (package tlog), Refresh
+// takes it over and keeps it with the floors, durably; a later role that names
+// none leaves it in force. Manifest then wants a proof that the release stands
+// in a log of the policy: it makes the entry from the verified target, fetches
+// the proof from beside the manifest, and verifies it by the policy alone.
 //
 // # Time
 //
