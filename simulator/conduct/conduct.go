@@ -195,7 +195,7 @@ func (r *run) makeFleet(ctx context.Context) (err error) {
 		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true,
 		Factory: agent.Factory{Version: first, Counter: r.counter(first)}, SlotSize: largest,
 		Poll: t.Poll.D(), FallbackPoll: t.FallbackPoll.D(), RetryWait: t.Retry.D(), RetryMax: t.RetryMax.D(), Health: t.Health.D(),
-		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1}, Proxy: r.proxy.URL(),
+		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(),
 		Each: func(n int) fleet.Unit { return r.cast.roles[n-1].unit }, Observe: r.tracker.observe,
 	}, scenario.Agent, r.Log)
 	if err != nil {

@@ -45,13 +45,13 @@ func small(t *testing.T, name string, units int) *scenario.Scenario {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Units, s.Images.Size = units, 1<<20
+	s.Units, s.Images.Size = units, 256<<10
 	return s
 }
 
 // TestReadyScenarios: three of them, small. All of them at their own size: go test -tags long.
 func TestReadyScenarios(t *testing.T) {
-	for name, units := range map[string]int{"office-morning": 8, "bad-release": 12, "power-cut-storm": 10} {
+	for name, units := range map[string]int{"office-morning": 6, "bad-release": 11, "power-cut-storm": 6} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if r := play(t, small(t, name, units)); !r.OK() {
@@ -77,8 +77,8 @@ func TestBrokenExpectationsAreFound(t *testing.T) {
 name: broken
 units: 4
 for: 8s
-images: {size: 1MiB}
-releases: [{version: 1.0.0}, {version: 1.1.0}]
+images: {size: 256KiB}
+releases: [{version: 1.0.0}, {version: 1.1.0, patches: 0}]
 faults: [{count: 1, unhealthy: 1.1.0}]
 events: [{at: 0s, rollout: 1.1.0}]
 expect:

@@ -115,7 +115,7 @@ func (r *run) perform(ctx context.Context) error {
 			next.Stop()
 			r.happen(ctx, up, e)
 		case <-next.C:
-			if len(events) > 0 {
+			if len(events) > 0 && r.due(ctx, up, events[0]) {
 				r.happen(ctx, up, events[0])
 				events = events[1:]
 			}
@@ -129,12 +129,21 @@ func (r *run) perform(ctx context.Context) error {
 	}
 }
 
-// until is the time to the next event; long if there is none.
+// until is the time to the next event, or until it is worth asking again whether it may happen; long if there is none.
 func (r *run) until(up time.Time, events []event) time.Duration {
 	if len(events) == 0 {
 		return time.Hour
 	}
-	return time.Until(up.Add(events[0].At.D()))
+	left := time.Until(up.Add(events[0].At.D()))
+	if events[0].When != nil {
+		left = max(left, r.Every/2)
+	}
+	return left
+}
+
+// due reports whether an event may happen. Those after it wait with it.
+func (r *run) due(ctx context.Context, up time.Time, e event) bool {
+	return !time.Now().Before(up.Add(e.At.D())) && (e.When == nil || r.ripe(ctx, expectation{*e.When}))
 }
 
 // take takes a sample.

@@ -38,15 +38,15 @@ func newScene(t *testing.T, units int) *scene {
 	dir := t.TempDir()
 	s := &scene{t: t, site: agenttest.New(time.Now().Add(time.Hour)), images: map[string]string{}, events: map[int][]Event{}, news: make(chan struct{}, 1)}
 	t.Cleanup(s.site.Close)
-	old, next := image(1), image(2)
+	p := published()
+	old, next := p.old, p.next
 	s.length = int64(len(next))
 	for version, b := range map[string][]byte{"1.0.0": old, "1.1.0": next} {
 		s.images[version] = filepath.Join(dir, version)
 		must(t, os.WriteFile(s.images[version], b, 0o600))
 	}
-	patch := agenttest.MakePatch(old, next)
-	s.site.Serve(patch)
-	s.site.Release("1.1.0", 2, agenttest.Encode(next), func(m *firmware.Manifest) { m.Patches = []firmware.Patch{patch.Patch} })
+	s.site.Serve(p.patch)
+	s.site.Release("1.1.0", 2, p.artifact, func(m *firmware.Manifest) { m.Patches = []firmware.Patch{p.patch.Patch} })
 	s.site.WriteCA(filepath.Join(dir, "ca"))
 	s.site.WriteRoot(filepath.Join(dir, "root"))
 	must(t, os.WriteFile(filepath.Join(dir, "claim"), []byte(agenttest.Claim), 0o600))
@@ -60,16 +60,27 @@ func newScene(t *testing.T, units int) *scene {
 	return s
 }
 
+// published is what every scene publishes; to make it is the dearest part of one.
+var published = sync.OnceValue(func() (p struct {
+	old, next []byte
+	patch     agenttest.Patch
+	artifact  agenttest.Artifact
+}) {
+	p.old, p.next = image(1), image(2)
+	p.patch, p.artifact = agenttest.MakePatch(p.old, p.next), agenttest.Encode(p.next)
+	return p
+})
+
 // image is mostly noise; images differ in a fifth of their bytes.
 func image(seed uint64) []byte {
 	common, own := rand.New(rand.NewPCG(7, 7)), rand.New(rand.NewPCG(seed, 1))
-	b := make([]byte, 700_000)
+	b := make([]byte, 200_000)
 	for i := range b {
 		if b[i] = byte(common.Uint32()); i%5 == 0 {
 			b[i] = byte(own.Uint32())
 		}
 	}
-	return append(b, make([]byte, 300_000)...)
+	return append(b, make([]byte, 100_000)...)
 }
 
 func must(t testing.TB, err error) {
@@ -220,7 +231,7 @@ func TestBadReleases(t *testing.T) {
 func TestFleetGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 2)
-	s.cfg.Each = func(int) Unit { return Unit{Transports: []string{}, Line: network.Class{Rate: 200_000}} }
+	s.cfg.Each = func(int) Unit { return Unit{Transports: []string{}, Line: network.Class{Rate: 60_000}} }
 	f := s.run([]int{1, 2}, func() bool { return strings.Contains(s.words(1), "downloading") })
 	must(t, f.Close())
 	device := s.device(1)

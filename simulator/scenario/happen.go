@@ -99,6 +99,12 @@ func (c *checker) event(path string, e Event) {
 		c.word(path, key, value)
 	}
 	c.network(path+".network", e.Network)
+	if w := e.When; w != nil {
+		c.expectation(path+".when", *w)
+		if !slices.Contains([]string{"committed", "ended", "rollout", "connected"}, w.Asks()) {
+			c.wrong(path+".when", "nobody can wait for that: write committed, ended, rollout or connected")
+		}
+	}
 	c.eventUnits(path, e)
 }
 

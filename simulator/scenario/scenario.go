@@ -99,7 +99,8 @@ type Fault struct {
 
 // Event happens at a time since the fleet has come up.
 type Event struct {
-	At Duration `yaml:"at"`
+	At   Duration     `yaml:"at"`
+	When *Expectation `yaml:"when"` // it waits until this is true, and so do all that come after it
 
 	Publish    string         `yaml:"publish"`
 	Rollout    string         `yaml:"rollout"`
@@ -175,7 +176,7 @@ func (s *Scenario) fill() {
 	set(&t.FallbackPoll, time.Second)
 	set(&t.Retry, 500*time.Millisecond)
 	set(&t.RetryMax, 5*time.Second)
-	set(&t.Health, 20*time.Second)
+	set(&t.Health, time.Minute)
 	if t.Ramp == 0 {
 		t.Ramp = 150
 	}

@@ -78,7 +78,7 @@ func TestLibrary(t *testing.T) {
 const tiny = `name: tiny
 units: 2
 for: 30s
-images: {size: 512KiB}
+images: {size: 256KiB}
 releases: [{version: 1.0.0}, {version: 1.1.0}]
 events: [{at: 0s, direct: 1.1.0}]
 expect:
