@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -209,6 +210,29 @@ func TestPolicyIsRotated(t *testing.T) {
 	if n := len(w.proofs()); n != 2 {
 		t.Errorf("%d proofs though none is asked for", n)
 	}
+}
+
+// Releases that are far back in the log are found there, not entered again.
+func TestOldEntriesAreFound(t *testing.T) {
+	w, l := withLog(t)
+	w.publish(w.loggedGenesis(l.Policy(1)))
+	log, _, err := w.repo.openLog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others [][]byte
+	for i := range 1100 { // more than Add itself looks back
+		others = append(others, fmt.Appendf(nil, "another entry %d", i))
+	}
+	if _, err := log.Add(context.Background(), others); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	w.targets(dir, 2, l.Policy(2))
+	if done := w.publish(dir); done.Logged != 1 || done.LogSize != 1101 {
+		t.Errorf("published %+v", done)
+	}
+	w.mustSee(w.device(), "1.0.0")
 }
 
 // The log's key was lost: another log takes its place, and has all releases.
