@@ -109,3 +109,45 @@ func (f *folder) allTargetsChanges(old, targets *targetsMeta) ([]string, error) 
 	}
 	return append(products, policy...), nil
 }
+
+// logged verifies the proofs that the releases of a repository stand in the log, where its policy wants them.
+func (v *verifier) logged(base *Base) error {
+	policy, _ := base.Policy()
+	if policy == nil && base.PolicyFile() != "" {
+		v.cannot("that the releases stand in the log: this copy of the repository does not hold the log policy")
+	}
+	if policy == nil || !policy.Required() {
+		return nil
+	}
+	dir, n := v.VerifyOptions.Path, 0
+	if v.base != nil {
+		dir = v.Repo
+	}
+	for _, product := range base.Products() {
+		releases, err := bundle.Releases(product, base.Role(product))
+		if err != nil {
+			return refuse("%s: %w", product, err)
+		}
+		for _, e := range releases {
+			if err := proved(dir, policy, e); err != nil {
+				return refuse("release %s is not proved to stand in the log: %w", e.Path, err)
+			}
+			n++
+		}
+	}
+	v.prove("%d releases stand in the log; witnesses that have seen them: %s", n, policy.Quorum())
+	return nil
+}
+
+func proved(dir string, policy *tlog.Policy, e bundle.Entry) error {
+	entry, err := e.LogEntry()
+	if err != nil {
+		return err
+	}
+	raw, err := readFile(filepath.Join(dir, filepath.FromSlash(bundle.ProofName(e.Path, e.SHA256, policy))), tlog.MaxProof)
+	if err != nil {
+		return err
+	}
+	_, err = policy.Verify(entry, raw)
+	return err
+}

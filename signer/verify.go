@@ -154,6 +154,9 @@ func (v *verifier) repository() error {
 		return err
 	}
 	v.prove("nothing is expired")
+	if err := v.logged(base); err != nil {
+		return err
+	}
 	if v.Root == "" {
 		v.cannot("that its first root is yours: compare it with --root")
 	}

@@ -185,21 +185,13 @@ func (p *publication) lackingProofs(policy *tlog.Policy) ([]proofless, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("looking for proofs: %w", err)
 		}
-		leaf, err := leafOf(e)
+		leaf, err := e.LogEntry()
 		if err != nil {
 			return nil, err
 		}
 		lacking = append(lacking, proofless{e, leaf})
 	}
 	return lacking, nil
-}
-
-func leafOf(e bundle.Entry) ([]byte, error) {
-	leaf, err := tlog.NewLeaf(e.Path, e.Blob, e.CustomJSON())
-	if err != nil {
-		return nil, err
-	}
-	return leaf.Encode()
 }
 
 func (p *publication) prove(ctx context.Context, policy *tlog.Policy, lacking []proofless) error {

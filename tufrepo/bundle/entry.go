@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/strictjson"
+	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -50,10 +51,17 @@ type Entry struct {
 	Custom
 }
 
-// CustomJSON is the custom object of the entry.
-func (e Entry) CustomJSON() []byte {
-	b, _ := json.Marshal(e.Custom) // texts and numbers: it cannot fail
-	return b
+// LogEntry is what stands in the log for the release.
+func (e Entry) LogEntry() ([]byte, error) {
+	custom, err := json.Marshal(e.Custom)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := tlog.NewLeaf(e.Path, e.Blob, custom)
+	if err != nil {
+		return nil, err
+	}
+	return leaf.Encode()
 }
 
 // Releases lists what a product's role holds, by rising counter. Entries that

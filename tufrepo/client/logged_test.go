@@ -170,6 +170,28 @@ func TestOlderPolicyDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// A thief of the targets keys has driven up their version. The root takes the keys away, and the next policy counts although
+// its version is lower.
+func TestPolicyAfterTargetsKeysWereStolen(t *testing.T) {
+	l := newLogged(t)
+	d := newDevice(t, l.Repo)
+	must(t, d.install())
+	good := l.Targets[metadata.TARGETS].Signed.Version
+	l.Targets[metadata.TARGETS].Signed.Version = 500_000
+	l.setPolicy(tlogtest.New(t, "thief.example/log", 0).Policy(0))
+	must(t, d.refresh())
+
+	l.Rotate(metadata.TARGETS)
+	l.Rotate(metadata.SNAPSHOT)
+	l.Publish(metadata.ROOT)
+	l.Targets[metadata.TARGETS].Signed.Version = good
+	l.setPolicy(l.policy)
+	must(t, d.install())
+	if got := d.versions().Policy; got != tlogtest.Parse(t, l.policy).ID() {
+		t.Errorf("policy %s", got)
+	}
+}
+
 func TestBadPolicyIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"no policy": "hello\n", "too large": strings.Repeat("# much\n", 3000) + "quorum none\n", "web page": "<html>\n",
