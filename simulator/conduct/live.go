@@ -105,8 +105,9 @@ func (r *run) perform(ctx context.Context) error {
 	r.lastAt = up
 	tick := time.NewTicker(r.Every)
 	defer tick.Stop()
+	from := up // what the times of events count from
 	for end := up.Add(r.s.For.D()); ; {
-		next := time.NewTimer(r.until(up, events))
+		next := time.NewTimer(r.until(from, events))
 		select {
 		case <-ctx.Done():
 			next.Stop()
@@ -115,7 +116,10 @@ func (r *run) perform(ctx context.Context) error {
 			next.Stop()
 			r.happen(ctx, up, e)
 		case <-next.C:
-			if len(events) > 0 && r.due(ctx, up, events[0]) {
+			if len(events) > 0 && r.due(ctx, from, events[0]) {
+				if events[0].When != nil {
+					from = time.Now().Add(-events[0].At.D())
+				}
 				r.happen(ctx, up, events[0])
 				events = events[1:]
 			}
@@ -130,20 +134,20 @@ func (r *run) perform(ctx context.Context) error {
 }
 
 // until is the time to the next event, or until it is worth asking again whether it may happen; long if there is none.
-func (r *run) until(up time.Time, events []event) time.Duration {
+func (r *run) until(from time.Time, events []event) time.Duration {
 	if len(events) == 0 {
 		return time.Hour
 	}
-	left := time.Until(up.Add(events[0].At.D()))
+	left := time.Until(from.Add(events[0].At.D()))
 	if events[0].When != nil {
 		left = max(left, r.Every/2)
 	}
 	return left
 }
 
-// due reports whether an event may happen. Those after it wait with it.
-func (r *run) due(ctx context.Context, up time.Time, e event) bool {
-	return !time.Now().Before(up.Add(e.At.D())) && (e.When == nil || r.ripe(ctx, expectation{*e.When}))
+// due reports whether an event may happen. Those after it are later by as much as it has waited.
+func (r *run) due(ctx context.Context, from time.Time, e event) bool {
+	return !time.Now().Before(from.Add(e.At.D())) && (e.When == nil || r.ripe(ctx, expectation{*e.When}))
 }
 
 // take takes a sample.

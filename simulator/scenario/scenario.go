@@ -100,7 +100,7 @@ type Fault struct {
 // Event happens at a time since the fleet has come up.
 type Event struct {
 	At   Duration     `yaml:"at"`
-	When *Expectation `yaml:"when"` // it waits until this is true, and so do all that come after it
+	When *Expectation `yaml:"when"` // it waits until this is true; those after it are later by as much
 
 	Publish    string         `yaml:"publish"`
 	Rollout    string         `yaml:"rollout"`

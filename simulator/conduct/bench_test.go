@@ -1,0 +1,104 @@
+package conduct_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/fairlead/fairlead/simulator/conduct"
+	"github.com/fairlead/fairlead/simulator/library"
+	"github.com/fairlead/fairlead/simulator/report"
+	"github.com/fairlead/fairlead/simulator/scenario"
+)
+
+// fleetSize is how many units a benchmark takes: FLEET of the environment, or the default.
+func fleetSize(b *testing.B, otherwise int) int {
+	text := os.Getenv("FLEET")
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		b.Fatalf("FLEET=%s: want a number of units", text)
+	}
+	return n
+}
+
+// bench carries a scenario out once and reports what it took.
+func bench(b *testing.B, s *scenario.Scenario) {
+	for range b.N {
+		r, err := conduct.Run(b.Context(), s, conduct.Options{Dir: b.TempDir(), Say: func(line string) { b.Log(line) }})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, v := range r.Verdicts {
+			b.Logf("%v %s: %s", v.OK, v.Words, v.Found)
+			if !v.OK {
+				b.Errorf("%s: %s", v.Words, v.Found)
+			}
+		}
+		tell(b, s, r)
+	}
+}
+
+func tell(b *testing.B, s *scenario.Scenario, r *report.Run) {
+	last := r.Samples[len(r.Samples)-1]
+	n := float64(s.Units)
+	b.ReportMetric(n, "units")
+	b.ReportMetric(float64(last.FleetMem)/1024/n, "fleet-KiB/unit")
+	b.ReportMetric(float64(r.Costs.FleetMem)/(1<<20), "fleet-peak-MiB")
+	b.ReportMetric(float64(r.Costs.ServiceMem)/(1<<20), "service-peak-MiB")
+	b.ReportMetric(1000*r.Costs.FleetCPU/n, "fleet-cpu-ms/unit")
+	b.ReportMetric(1000*r.Costs.ServiceCPU/n, "service-cpu-ms/unit")
+	b.ReportMetric(r.Commit.P50, "commit-median-s")
+	b.ReportMetric(r.Commit.Max, "commit-last-s")
+	if r.Bottleneck != "" {
+		b.Log("the simulator was the bottleneck: ", r.Bottleneck)
+	}
+}
+
+func parsed(b *testing.B, format string, args ...any) *scenario.Scenario {
+	s, err := scenario.Parse(fmt.Appendf(nil, format, args...), "benchmark", ".")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// BenchmarkIdle: units that are connected and have nothing to do. FLEET=10000 for the full size.
+func BenchmarkIdle(b *testing.B) {
+	bench(b, parsed(b, `
+name: idle
+units: %d
+for: 10m
+images: {size: 1MiB}
+releases: [{version: 1.0.0}]
+events: [{at: 15s, repository: up}]
+expect: [{connected: 99.9%%}, {bricked: none}]
+`, fleetSize(b, 500)))
+}
+
+// BenchmarkPatch: units take a patch to an image of 64 MiB and commit. FLEET=10000 for the full size.
+func BenchmarkPatch(b *testing.B) {
+	n := fleetSize(b, 100)
+	bench(b, parsed(b, `
+name: patch
+units: %d
+for: 60m
+images: {size: 64MiB, used: 40%%, changed: 2%%}
+releases: [{version: 1.0.0}, {version: 1.1.0}]
+events: [{at: 1s, rollout: 1.1.0, plan: {in_flight: 64}}]
+expect: [{committed: 1.1.0}, {bricked: none}]
+`, n))
+}
+
+// BenchmarkBrokerRestart: the ready scenario. FLEET=20000 for the full size.
+func BenchmarkBrokerRestart(b *testing.B) {
+	s, err := library.Load("broker-restart")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.Units = fleetSize(b, s.Units)
+	bench(b, s)
+}
