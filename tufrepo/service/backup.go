@@ -17,6 +17,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
@@ -61,6 +62,9 @@ type backup struct {
 // prepareBackup copies the database as it is at one moment, and then gathers the keys: one
 // that was made meanwhile is too many, which does no harm.
 func (s *Service) prepareBackup(ctx context.Context) (_ *backup, err error) {
+	if s.Database != "" {
+		return nil, &director.Error{Code: wire.CodeBadRequest, Message: "the database is on a PostgreSQL server: copy it with pg_dump --format=custom --file=COPY DATABASE, and the folder state of the repository beside it, which is secret"}
+	}
 	b := &backup{manifest: manifest{Schema: backupSchema, Created: s.Clock().UTC().Truncate(time.Second)},
 		database: filepath.Join(s.dir, ".tmp-backup-"+rand.Text())}
 	defer func() {

@@ -38,6 +38,9 @@ func TestDatabaseServerGoes(t *testing.T) {
 	if r := report(1); r.status != 200 {
 		t.Fatalf("with a database: %d %s", r.status, r.body)
 	}
+	if err := s.api.Do(context.Background(), "POST", "/backup", nil, &api.Device{}); err == nil || !strings.Contains(err.Error(), "pg_dump --format=custom") {
+		t.Errorf("a backup: %v, want what to run in its place", err)
+	}
 	postgres.Kill(t)
 	if r := report(2); r.status != 503 || r.code() != wire.CodeUnavailable || r.header.Get("Retry-After") == "" {
 		t.Errorf("a report without a database: %d %s", r.status, r.body)
