@@ -147,6 +147,27 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestNamesOfTheLog(t *testing.T) {
+	a := strings.Repeat("a", 64)
+	for name, ok := range map[string]bool{
+		"targets/" + a + ".tlog-policy.txt": true, "targets/tlog-policy.txt": false, "targets/p/" + a + ".tlog-policy.txt": false,
+		"targets/" + strings.Repeat("A", 64) + ".tlog-policy.txt": false, a + ".tlog-policy.txt": false, "targets/" + a + ".tlog-policy.txt.tlog-policy.txt": false,
+	} {
+		if d, got := bundle.ParsePolicyName(name); got != ok || ok && bundle.PolicyName(d) != name {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+	manifest := "targets/p/" + a + ".1.0.json"
+	for name, ok := range map[string]bool{
+		manifest + ".0123456789abcdef.tlog-proof": true, manifest + ".tlog-proof": false, manifest + ".0123456789ABCDEF.tlog-proof": false,
+		"targets/p/1.0.json.0123456789abcdef.tlog-proof": false, manifest + ".0123456789abcdef.tlog-proof\n": false, manifest: false,
+	} {
+		if got, is := bundle.ParseProofName(name); is != ok || ok && got != manifest {
+			t.Errorf("%q: %q, %v", name, got, is)
+		}
+	}
+}
+
 // Whatever parses prints back to the same value, and no bytes panic.
 func FuzzParse(f *testing.F) {
 	w := &repotest.People{}
