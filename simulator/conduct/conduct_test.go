@@ -80,7 +80,7 @@ for: 8s
 images: {size: 256KiB}
 releases: [{version: 1.0.0}, {version: 1.1.0, patches: 0}]
 faults: [{count: 1, unhealthy: 1.1.0}]
-events: [{at: 0s, rollout: 1.1.0}]
+events: [{at: 0s, rollout: 1.1.0}, {at: 1s, hostile: 2}]
 expect:
   - {committed: 1.1.0}
   - {committed: 1.1.0, within: 1ms, share: 50%}
