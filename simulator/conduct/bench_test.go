@@ -54,7 +54,7 @@ func tell(b *testing.B, s *scenario.Scenario, r *report.Run) {
 	b.ReportMetric(r.Commit.P50, "commit-median-s")
 	b.ReportMetric(r.Commit.Max, "commit-last-s")
 	if r.Bottleneck != "" {
-		b.Log("the simulator was the bottleneck: ", r.Bottleneck)
+		b.Log(r.Bottleneck)
 	}
 }
 

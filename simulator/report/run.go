@@ -208,12 +208,12 @@ func (r *Run) bottleneck() string {
 	case took == 0:
 		return ""
 	case busy/took > often:
-		return fmt.Sprintf("for %.0f%% of the time the processors were busy, %.1f of %d with the fleet and %.1f with the service: "+
+		return fmt.Sprintf("The simulator was the bottleneck: for %.0f%% of the time the processors were busy, %.1f of %d with the fleet and %.1f with the service: "+
 			"what took long may have taken long because of the simulator. Fewer units, or a machine with more processors, would tell",
 			100*busy/took, fleet/busy, r.Processors, service/busy)
 	case late/took > often:
-		return fmt.Sprintf("for %.0f%% of the time the simulator woke up more than %v late: something else keeps this machine busy, "+
-			"and the times are not to be believed", 100*late/took, time.Duration(lateTick*float64(time.Second)))
+		return fmt.Sprintf("Something else kept this machine busy: for %.0f%% of the time the simulator woke up more than %v late. "+
+			"The times are not to be believed", 100*late/took, time.Duration(lateTick*float64(time.Second)))
 	}
 	return ""
 }

@@ -176,7 +176,7 @@ func summary(w io.Writer, r *report.Run, folder string) {
 		report.Seconds(r.Costs.FleetCPU), report.Seconds(r.Costs.FleetCPU/n), report.Bytes(r.Costs.FleetMem),
 		report.Seconds(r.Costs.ServiceCPU), report.Seconds(r.Costs.ServiceCPU/n), report.Bytes(r.Costs.ServiceMem))
 	if r.Bottleneck != "" {
-		fmt.Fprintf(w, "the simulator was the bottleneck: %s\n", r.Bottleneck)
+		fmt.Fprintln(w, r.Bottleneck)
 	}
 	fmt.Fprintf(w, "report: %s\nseed %d; the same again: %s\n", filepath.Join(folder, "report.html"), r.Seed, r.Repeat)
 }
