@@ -58,7 +58,10 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 func (f *File) State() (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	running, _ := f.running()
+	running, _, err := f.running()
+	if err != nil {
+		return State{}, err
+	}
 	r, err := f.load()
 	switch {
 	case errors.Is(err, ErrLost):
@@ -137,7 +140,11 @@ func (f *File) Commit(s Slot) error {
 func (f *File) repair(s Slot) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if running, _ := f.running(); s != lostState(running).Running {
+	running, _, err := f.running()
+	if err != nil {
+		return fmt.Errorf("committing slot %q: %w", s, err)
+	}
+	if s != lostState(running).Running {
 		return fmt.Errorf("committing slot %q: %w, and it is not the slot that runs", s, ErrLost)
 	}
 	if err := f.save(firstRecord(s)); err != nil {
@@ -182,7 +189,10 @@ func (f *File) edit(edit func(r *record, running Slot) error) error {
 	if err != nil {
 		return err
 	}
-	running, why := f.running()
+	running, why, err := f.running()
+	if err != nil {
+		return err
+	}
 	if running == "" {
 		running, why = r.Committed, whyCommitted // nothing was ever booted through this folder
 	}
@@ -210,7 +220,7 @@ func (f *File) load() (record, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return record{}, fmt.Errorf("reading the boot state: %w", err)
 	}
-	if slot, _ := f.running(); slot != "" {
+	if slot, _, _ := f.running(); slot != "" {
 		return record{}, fmt.Errorf("%w: it is gone from %s", ErrLost, f.dir)
 	}
 	return firstRecord(f.first), nil
@@ -228,11 +238,16 @@ func (f *File) save(r record) error {
 	return nil
 }
 
-// running returns what Boot started last and why; none when it never did, or when the file cannot be read.
-func (f *File) running() (Slot, string) {
+// running returns what Boot started last and why; none when it never did, or when the file says nothing. A file that cannot
+// be read is an error: whoever took the committed slot for the one that runs would write to the one that does.
+func (f *File) running() (Slot, string, error) {
 	data, err := f.disk.ReadFile(filepath.Join(f.dir, runningName))
-	if err != nil || len(data) > maxRunning {
-		return "", ""
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) > maxRunning {
+		return "", "", nil
 	}
-	return parseRunning(data)
+	if err != nil {
+		return "", "", fmt.Errorf("reading which slot runs: %w", err)
+	}
+	slot, why := parseRunning(data)
+	return slot, why, nil
 }

@@ -28,7 +28,7 @@ func (f *File) choose() (slot Slot, why string, err error) {
 	if r.Trial != "" {
 		r.endTrial(true)
 		err = f.save(r)
-	} else if running, _ := f.running(); running == "" {
+	} else if running, _, _ := f.running(); running == "" {
 		err = f.save(r) // the first start makes the state, so that its loss can be noticed later
 	}
 	return r.Committed, whyCommitted, err
@@ -46,7 +46,7 @@ func (f *File) startTrial(r record) (Slot, string, error) {
 
 // lastResort alternates, beginning with a: whatever was started the last time did not get as far as a repair.
 func (f *File) lastResort() Slot {
-	if slot, why := f.running(); why == whyLastResort {
+	if slot, why, _ := f.running(); why == whyLastResort {
 		return slot.Other()
 	}
 	return A
@@ -54,7 +54,7 @@ func (f *File) lastResort() Slot {
 
 // note tells the system that is about to run which slot it is. A start that changes nothing writes nothing.
 func (f *File) note(slot Slot, why string) error {
-	if was, reason := f.running(); was == slot && reason == why {
+	if was, reason, _ := f.running(); was == slot && reason == why {
 		return nil
 	}
 	line := fmt.Sprintf("%s %s\n", slot, why)
