@@ -134,6 +134,7 @@ const maxKept = 2 << 20
 // keep saves a head in the journal's folder, so that an install that is interrupted does not fetch it again.
 func (r *run) keep(c *carrier) {
 	if c.Head.Length <= maxKept && r.kept(c) == nil {
+		// The syncs are not needed for safety: a head that is lost or torn is not the manifest's, and is fetched again.
 		if err := r.Disk.WriteFile(r.keptPath(c), c.raw, 0o600); err != nil {
 			r.Log.Warn("an interrupted install would fetch the index again", "err", err)
 		}

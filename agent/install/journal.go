@@ -44,6 +44,7 @@ type journal struct {
 // bind makes the journal speak of the install that fresh describes, of an image of so many bytes, and returns what is known
 // to be durable. When it returns, whatever the journal said of other installs is gone.
 func (j *journal) bind(fresh record, length int64) (durableBytes ranges, resumed bool, err error) {
+	// The sync is not needed for safety: without its folder there is no record, and nothing counts as durable.
 	if err := j.disk.MkdirAll(j.dir, 0o700); err != nil {
 		return nil, false, slotError("making the journal's folder", err)
 	}

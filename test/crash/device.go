@@ -59,6 +59,9 @@ type Device struct {
 	// LostOK: the boot state could not be read to begin with.
 	LostOK bool
 
+	drop  string // a site whose syncs do nothing
+	sites *sites // that sync; nil if nobody wants to know
+
 	held sync.Map // of bytes of an outbox, by their Sum: the events in it
 }
 
@@ -76,7 +79,9 @@ type life struct {
 }
 
 func (d *Device) life(m *Medium, seed string) *life {
-	return &life{Device: d, disk: NewDisk(m), seed: seed}
+	l := &life{Device: d, disk: NewDisk(m), seed: seed}
+	l.disk.drop, l.disk.sites = d.drop, d.sites
+	return l
 }
 
 func (l *life) durable() durable.Disk { return durable.Disk{FS: l.disk} }
@@ -129,7 +134,7 @@ func (l *life) power() (b *promised, ok bool, err error) {
 	}
 	slot, err := f.Boot()
 	l.slot = slot
-	b = &promised{f, l.disk}
+	b = &promised{f, l.disk, l.promiseFloors}
 	if err == nil {
 		b.promise()
 	}
@@ -157,14 +162,16 @@ var errHeld = errors.New("the agent waits for a reboot")
 
 // run is the agent's daemon in this boot. It has no identity, and so ends when nothing is left to do.
 func (l *life) run(b boot.Bootloader) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), 20*time.Second, errors.New("the agent hangs"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 4*time.Second, errHeld)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	o := l.options(b)
+	var before struct{ Trouble struct{ Text string } } // what was in the way at an earlier start, and is still told
+	_ = readPair(l.durable(), stateDir, "state", &before)
 	troubles := 0
 	o.Notify.Status = func(line string) {
-		if _, text, ok := strings.Cut(line, "trouble: "); ok && !strings.HasPrefix(text, agent.ErrNotEnrolled.Error()) {
+		if _, text, ok := strings.Cut(line, "trouble: "); ok && text != before.Trouble.Text && !strings.HasPrefix(text, agent.ErrNotEnrolled.Error()) {
 			if troubles++; troubles > 3 || strings.Contains(text, "reboot to return to it") {
 				stop(fmt.Errorf("%w: %s", errHeld, text))
 			}
@@ -186,7 +193,7 @@ func (l *life) install() (agent.Outcome, error) {
 	if err != nil {
 		return agent.Outcome{}, err
 	}
-	a, err := agent.New(l.Config, l.options(&promised{f, l.disk}))
+	a, err := agent.New(l.Config, l.options(&promised{f, l.disk, l.promiseFloors}))
 	if err != nil {
 		return agent.Outcome{}, err
 	}
@@ -217,7 +224,6 @@ func (l *life) options(b boot.Bootloader) agent.Options {
 		Limits: l.Limits,
 		OpenSlot: func(path string, o install.SlotOptions) (install.Device, error) {
 			i := int(path[len(path)-1] - 'a')
-			l.promiseFloors()
 			if !o.ReadOnly {
 				l.guard(i, running, b)
 			}
@@ -280,6 +286,7 @@ type (
 type promised struct {
 	*boot.File
 	disk *Disk
+	used func() // metadata was used for a decision
 }
 
 func (p *promised) promise() {
@@ -297,9 +304,12 @@ func (p *promised) change(f func() error) error {
 	return err
 }
 
+// Forbid is what the agent does first when metadata has decided.
 func (p *promised) Forbid(s boot.Slot) error {
+	p.used()
 	return p.change(func() error { return p.File.Forbid(s) })
 }
+
 func (p *promised) Try(s boot.Slot) error { return p.change(func() error { return p.File.Try(s) }) }
 func (p *promised) Commit(s boot.Slot) error {
 	return p.change(func() error { return p.File.Commit(s) })

@@ -29,7 +29,7 @@ type Disk struct {
 	// fault, if set, is asked before each operation; what it returns is the operation's error. A short write takes half.
 	fault func(what, name string) error
 	drop  string // a site whose syncs do nothing
-	sites map[string]int
+	sites *sites
 }
 
 // NewDisk is a disk that holds m.
@@ -80,13 +80,26 @@ func (d *Disk) sync(what, name string, id int) error {
 		return err
 	}
 	at := site()
-	if d.sites != nil {
-		d.sites[at]++
-	}
+	d.sites.add(at)
 	if d.drop == "" || at != d.drop {
 		d.log = append(d.log, &op{kind: opSync, node: id, site: at})
 	}
 	return nil
+}
+
+// sites counts who asks for syncs.
+type sites struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (s *sites) add(at string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count[at]++
 }
 
 func split(name string) []string {
@@ -133,6 +146,8 @@ func (d *Disk) OpenFile(name string, flag int, _ fs.FileMode) (durable.Handle, e
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EISDIR}
 	case id < 0:
 		return d.create(dir, base, name)
+	case isLock(base):
+		d.mute[id] = true
 	case flag&os.O_TRUNC != 0 && len(d.now.file(id)) > 0:
 		d.do(&op{kind: opResize, node: id})
 	}

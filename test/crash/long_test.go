@@ -2,6 +2,12 @@
 
 package crash
 
+// publishAgain: on one in so many media the publisher does its work again.
+const publishAgain = 1
+
+// faultStep: one operation in so many fails.
+const faultStep = 1
+
 // depths are how far the exploration goes, and how many distinct media are wanted of it.
 func depths() (bounds []Bounds, arrive, want int) {
 	return []Bounds{

@@ -242,3 +242,30 @@ func (m *Medium) free() int {
 	}
 	return id + 1
 }
+
+// PutDir makes a folder, and those above it, without a word in any log.
+func (m *Medium) PutDir(name string) {
+	if len(split(name)) == 0 {
+		return
+	}
+	m.Put(name+"/x", nil)
+	m.Delete(name + "/x")
+}
+
+// Walk calls f for each file and each folder, a folder first.
+func (m *Medium) Walk(f func(name string, dir bool, data []byte) error) error {
+	return m.walk("", rootNode, f)
+}
+
+func (m *Medium) walk(name string, id int, f func(name string, dir bool, data []byte) error) error {
+	n := m.nodes[id]
+	if err := f(name, n.dir, n.data); err != nil || !n.dir {
+		return err
+	}
+	for _, child := range slices.Sorted(maps.Keys(n.entries)) {
+		if err := m.walk(name+"/"+child, n.entries[child], f); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -178,6 +178,11 @@ func scenarios() []scenario {
 				return slots == 3
 			})
 		}},
+		{name: "bootloader new", make: func(b *builder) *Medium {
+			m := b.delivered()
+			m.Put(stateDir+"/agent.lock", nil)
+			return m
+		}},
 		{name: "forbidden", make: func(b *builder) *Medium {
 			return b.cutWhen(b.older, func(o *op) bool { return o.kind == opSlot })
 		}},

@@ -64,7 +64,11 @@ func (s *slot) put(what string, off, length int64, p []byte) (int, error) {
 	if p != nil {
 		p = slices.Clone(p[:length])
 	}
-	s.disk.do(&op{kind: opSlot, node: slotNode(s.i), off: off, length: length, data: p})
+	o := &op{kind: opSlot, node: slotNode(s.i), off: off, length: length, data: p}
+	if off%page == 0 {
+		o.leaves = Leaves(p)[:len(p)/page]
+	}
+	s.disk.do(o)
 	return int(length), err
 }
 

@@ -37,6 +37,7 @@ func openStore(disk durable.Disk, dir, cache string, log *slog.Logger) (*store, 
 		s.cache = filepath.Join(dir, "metadata")
 	}
 	for _, d := range []string{dir, s.cache} {
+		// The sync is not needed for an agent, whose next state syncs the folder above, but for those who have no other.
 		if err := disk.MkdirAll(d, 0o700); err != nil {
 			return nil, storeError("", err)
 		}
@@ -119,6 +120,7 @@ func (s *store) write(role string, data []byte) error {
 			return storeError(role, err)
 		}
 	}
+	// The syncs are not needed for safety: a file that is lost or torn is refused and fetched again, and the floors lie elsewhere.
 	if err := s.disk.WriteFile(path, data, 0o600); err != nil {
 		return storeError(role, err)
 	}
