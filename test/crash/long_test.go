@@ -5,6 +5,9 @@ package crash
 // publishAgain: on one in so many media the publisher does its work again.
 const publishAgain = 1
 
+// tryCommented: syncs that a comment calls not needed are left out as well, to see whether that is still so.
+const tryCommented = true
+
 // faultStep: one operation in so many fails.
 const faultStep = 1
 

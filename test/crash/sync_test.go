@@ -24,7 +24,10 @@ func TestEverySyncIsNeeded(t *testing.T) {
 	all := syncSites(t, w, beginnings)
 	var table strings.Builder
 	for _, site := range slices.Sorted(maps.Keys(all)) {
-		by := w.without(beginnings, site)
+		by := ""
+		if tryCommented || !commented(t, site) {
+			by = w.without(beginnings, site)
+		}
 		switch {
 		case by != "":
 			killed++
