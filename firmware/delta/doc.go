@@ -18,8 +18,8 @@
 //	raw      such bytes that cannot be made smaller
 //	zero     zeros
 //
-// Every decision is a bit with a probability that both sides learn from the bits before it; each frame begins with the
-// same probabilities. The type fields says how changes are foreseen, literals how fresh bytes are.
+// Every decision is a bit or a symbol of four, with probabilities that both sides learn from those before it; each frame
+// begins with the same ones. The type fields says how changes are foreseen, literals how fresh bytes are.
 //
 // # What goes wrong
 //

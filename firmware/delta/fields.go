@@ -1,94 +1,180 @@
 package delta
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // fields codes the bytes of a region in terms of the base's bytes at the same place. Most are equal. Of those that are
 // not, most belong to a field of 32 bits (an address, an offset, an index) that moved with what it points to. How far it
 // moved was seen before: at another field that points to the same place, at one that held the same, or just lately. So
 // executables need no disassembler, whatever their machine, and neither do tables.
 //
-// For every byte, a bit says whether it differs; its probability comes from what is known of the field that may begin
-// there, from the bytes around it, and from the distances between the last differences. Where it differs, either a field
-// of 32 bits moves by a known difference, or the byte is coded by itself. A field coded by its bytes is known afterwards.
+// A region is coded as gaps and changes by turns. A gap is the number of bytes that stay; how long it is comes from where
+// the next field is that is known to move, from where the bytes around look like those around earlier changes (behind the
+// code of a call, say), and from how long the last gaps were. A change is a field: it moves by a difference that is known,
+// or some of its bytes are spelled, and it is known afterwards.
 type fields struct {
-	differs    [4][]prob
-	differsMix mixer
-	moved      []prob
-	bytes      *byteModel
+	gaps  [2][]nibble
+	kinds [2][]nibble
+	older [2][]nibble // which of the moves that are not so recent
+	bytes *byteModel
 
-	same  []prob // of a block
-	known [blockSize]uint8
-
-	rel    []move // by the place in the base that a field points to, as an offset from itself
-	abs    []move // by what a field holds
-	recent [recentMoves]uint32
+	rel    [1 << moveBits]move // by the place in the base that a field points to, as an offset from itself
+	abs    [1 << moveBits]move // by what a field holds
+	recent [recentMoves]uint32 // the last different moves
+	prone  [1 << 16]uint8      // to change, of 255: by the byte before a field and its last one
 
 	// Within a region.
-	shift, where uint32 // new place less old place; old place less offset in the frame
-	p1, p2       uint32 // the bytes before
-	spelled      int    // where the field began that is coded by its bytes
-	spelledField uint32 // what it held in the base
-	since        uint32 // bytes since the last difference began
-	gap, gap2    uint32 // how far apart the ones before were
-
-	lastMove, moveBefore uint32 // which of the known ones
+	shift, where   uint32 // new place less old place; old place less offset in the frame
+	since, gap     uint32 // bytes since the last change, and how many they were before it
+	last, before   uint32 // the kinds of the last changes
+	seenFrom, seen int    // the bytes of which the two know
+	moving, likely uint64 // a bit for each: a field that is known to move begins there; one that looks like it
 }
 
 const (
-	recentMoves = 31
-	differsBits = 12
-	movedBits   = 14
-	moveBits    = 12
-	fieldLimit  = 127
+	gapMost     = 15 // a gap of which that many bytes stay goes on
 	farSince    = 63
-	recordSize  = 24 // of a relocation with addend in 64-bit ELF, the most frequent of large records
-	seldom      = 1000
-	blockSize   = 16
+	lookAhead   = 32
+	recentMoves = 3 + 2*16
+	moveBits    = 12
+	proneAt     = 144
+	gapBits     = 11
+	kindBits    = 10
+	fieldLimit  = 11
+)
+
+// Kinds of changes. Below kindRel the kind has a bit for each of the last three bytes of the field that changes as well.
+const (
+	kindRel    = 8 + iota // moves as another that points to the same place
+	kindAbs               // moves as another that held the same
+	kindRecent            // moves as one of the last three
+	kindOlder  = kindRecent + 3
+	kindOldest = kindOlder + 1
 )
 
 // move is what became of the thing with a key: by how much it moved.
 type move struct{ key, by uint32 }
 
 func newFields() *fields {
-	f := &fields{
-		differsMix: newMixer(9), bytes: newByteModel(1), moved: newProbs(3 << movedBits), same: newProbs(64),
-		rel: make([]move, 1<<moveBits), abs: make([]move, 1<<moveBits),
+	return &fields{
+		gaps:  [2][]nibble{make([]nibble, 1<<11), make([]nibble, 1<<gapBits)},
+		kinds: [2][]nibble{make([]nibble, 1<<8), make([]nibble, 1<<kindBits)},
+		older: [2][]nibble{make([]nibble, 2), make([]nibble, 2*16)},
+		bytes: newByteModel(),
 	}
-	for i := range f.differs {
-		f.differs[i] = newProbs(1 << differsBits)
-	}
-	return f
 }
 
 // reset makes the fields those of a new frame.
 func (f *fields) reset() {
-	for i := range f.differs {
-		clearProbs(f.differs[i])
+	for i := range 2 {
+		clearNibbles(f.gaps[i], 0)
+		clearNibbles(f.kinds[i], 0)
+		clearNibbles(f.older[i], 0)
 	}
-	clearProbs(f.moved)
-	clearProbs(f.same)
-	f.differsMix.reset()
 	f.bytes.reset()
-	clear(f.rel)
-	clear(f.abs)
+	clear(f.rel[:])
+	clear(f.abs[:])
 	clear(f.recent[:])
-	f.since, f.gap, f.gap2 = farSince, farSince, farSince
-	f.lastMove, f.moveBefore = 0, 0
+	clear(f.prone[:])
+	f.last, f.before = 0, 0
 }
 
-// What is known of a field in one of the tables.
-const (
-	unknown = iota
-	stays
-	moves
-)
+// code codes frame[at:end], which holds the base's bytes from offset old on, and the image's afterwards. The frame lies at
+// offset image of the image; before at, all of it is the image's. When encoding, want has the image's bytes of the frame.
+func (f *fields) code(c *coder, frame []byte, at, end int, old, image int64, want []byte) {
+	f.shift, f.where = uint32(image+int64(at)-old), uint32(old)-uint32(at)
+	f.since, f.gap = farSince, farSince
+	f.seenFrom, f.seen, f.moving, f.likely = at, at, 0, 0
+	for i := at; i < end; {
+		f.look(frame, i, end)
+		n := gapMost
+		if c.encoding {
+			if n = equal(frame[i:min(i+gapMost, end)], want[i:]); i+n == end {
+				n = gapMost // or more
+			}
+		}
+		n = f.codeGap(c, i, n)
+		f.spared(frame, i, n)
+		f.since = min(f.since+uint32(n), farSince)
+		i += n
+		if n < gapMost && i < end {
+			i = f.change(c, frame, i, end, want)
+		}
+	}
+}
+
+// look makes known what there is to know of the fields that begin in the next gapMost bytes.
+func (f *fields) look(frame []byte, i, end int) {
+	if f.seen >= i+gapMost {
+		return
+	}
+	f.moving >>= i - f.seenFrom
+	f.likely >>= i - f.seenFrom
+	f.seenFrom = i
+	j, stop := max(i, f.seen), min(i+lookAhead, end-3)
+	before := uint32(0)
+	if j > 0 {
+		before = uint32(frame[j-1])
+	}
+	for ; j < stop; j++ {
+		field := binary.LittleEndian.Uint32(frame[j:])
+		target := f.where + uint32(j) + field
+		rel, abs := &f.rel[slot(target)], &f.abs[slot(field)]
+		if rel.key == target && rel.by != f.shift || abs.key == field && abs.by != 0 {
+			f.moving |= 1 << (j - i)
+		}
+		if f.prone[before<<8|field>>24] >= proneAt {
+			f.likely |= 1 << (j - i)
+		}
+		before = field & 255
+	}
+	f.seen = j
+}
+
+func slot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - moveBits) }
+
+// codeGap codes how many bytes from i on stay.
+func (f *fields) codeGap(c *coder, i, n int) int {
+	moving := uint32(bits.TrailingZeros64(f.moving>>(i-f.seenFrom) | 1<<gapMost))
+	likely := uint32(bits.TrailingZeros64(f.likely>>(i-f.seenFrom) | 1<<gapMost))
+	column := (f.where + uint32(i)) & 7
+	since := uint32(bits.Len32(f.since))
+	a := &f.gaps[0][moving|likely<<4|since<<8]
+	b := &f.gaps[1][hashTo(f.last|column<<4|since<<7|uint32(bits.Len32(f.gap))<<10, gapBits)]
+	return c.nibble(n, a, b, fieldLimit)
+}
+
+// spared learns that n bytes from i on stay.
+func (f *fields) spared(frame []byte, i, n int) {
+	wrong := f.likely >> (i - f.seenFrom) & (1<<n - 1)
+	for ; wrong != 0; wrong &= wrong - 1 {
+		p := f.proneness(frame, i+bits.TrailingZeros64(wrong))
+		*p -= *p >> 4
+	}
+}
+
+// proneness is that of the field at i.
+func (f *fields) proneness(frame []byte, i int) *uint8 {
+	return &f.prone[previous(frame, i)<<8|uint32(frame[i+3])]
+}
+
+// previous is the byte before i, 0 at the start of a frame.
+func previous(frame []byte, i int) uint32 {
+	if i == 0 {
+		return 0
+	}
+	return uint32(frame[i-1])
+}
 
 // guess is what is known of the field that begins at a byte.
 type guess struct {
 	whole    bool   // it lies in the region
 	field    uint32 // what it holds in the base
 	target   uint32 // the place in the base that it points to if it is an offset from itself
-	rel, abs uint32 // by how much it moves, by either table
+	rel, abs uint32 // by how much it moves, by either table; 0 if it stays or is not there
+	known    uint32 // 0 unknown, 1 stays, 2 moves, by rel, and 3 times that by abs
 }
 
 func (f *fields) guess(frame []byte, i, end int) (g guess) {
@@ -99,212 +185,110 @@ func (f *fields) guess(frame []byte, i, end int) (g guess) {
 	g.target = f.where + uint32(i) + g.field
 	if m := f.rel[slot(g.target)]; m.key == g.target {
 		g.rel = m.by - f.shift
+		g.known = 1 + uint32(b2i(g.rel != 0))
 	}
 	if m := f.abs[slot(g.field)]; m.key == g.field {
 		g.abs = m.by
+		g.known += 3 + 3*uint32(b2i(g.abs != 0))
 	}
 	return g
 }
 
-func slot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - moveBits) }
-
-// look notes what is known of the fields that begin at the bytes of a block: unknown, stays or moves by rel, and 3 times
-// the same by abs. It returns how many are known to stay, and whether any is known to move.
-func (f *fields) look(block []byte, i, end int) (still uint32, moving bool) {
-	clear(f.known[:])
-	n := min(blockSize, end-i-3)
-	for j := 0; j < n; j++ {
-		field := binary.LittleEndian.Uint32(block[j:])
-		target := f.where + uint32(i+j) + field
-		known := uint8(unknown)
-		if m := &f.rel[slot(target)]; m.key == target {
-			known = stays
-			if m.by != f.shift {
-				known = moves
-			}
-		}
-		if m := &f.abs[slot(field)]; m.key == field {
-			if m.by == 0 {
-				known += 3 * stays
-			} else {
-				known += 3 * moves
-			}
-		}
-		if known != unknown {
-			f.known[j] = known
-			if known == stays || known == 3*stays || known == 4*stays {
-				still++
-			} else {
-				moving = true
-			}
-		}
-	}
-	return still, moving
-}
-
-// code codes frame[at:end], which holds the base's bytes from offset old on, and the image's afterwards. The frame lies at
-// offset image of the image; before at, all of it is the image's. When encoding, want has the image's bytes of the frame.
-func (f *fields) code(c *coder, frame []byte, at, end int, old, image int64, want []byte) {
-	f.begin(frame, at, old, image)
-	for i := at; i < end; {
-		stop := min(i+blockSize, end)
-		still, moving := f.look(frame[i:end], i, end)
-		if !moving && f.since >= blockSize && f.spelled+4 <= i {
-			p := &f.same[min(still, 3)|f.since>>5<<2|f.gap>>4<<3]
-			same := b2i(c.encoding && string(frame[i:stop]) == string(want[i:stop]))
-			if same = c.bit(same, p.p()); same != 0 {
-				p.update(1, fieldLimit)
-				i = stop
-				f.p1, f.p2 = uint32(frame[i-1]), uint32(frame[max(i-2, 0)])
-				f.since = min(f.since+blockSize, farSince)
-				continue
-			}
-			p.update(0, fieldLimit)
-		}
-		i = f.block(c, frame, i, stop, end, want)
-	}
-}
-
-// block codes the bytes of a block one by one. It returns where it ended: a field may lie beyond.
-func (f *fields) block(c *coder, frame []byte, i, stop, end int, want []byte) int {
-	for begin := i; i < stop; {
-		before := frame[i]
-		known := uint32(f.known[i-begin])
-		if f.codeDiffers(c, i, uint32(before), known, c.encoding && want[i] != before) {
-			i = f.change(c, frame, i, end, known, want)
-		} else {
-			f.p1, f.p2 = uint32(before), f.p1
-			f.since = min(f.since+1, farSince)
-			i++
-		}
-		if i == f.spelled+4 {
-			f.learn(frame)
-		}
-	}
-	return i
-}
-
-func (f *fields) begin(frame []byte, at int, old, image int64) {
-	f.shift, f.where = uint32(image+int64(at)-old), uint32(old)-uint32(at)
-	f.p1, f.p2 = 0, 0
-	if at >= 2 {
-		f.p1, f.p2 = uint32(frame[at-1]), uint32(frame[at-2])
-	}
-	f.spelled = at - 5
-	f.since, f.gap, f.gap2 = farSince, farSince, farSince
-}
-
-func (f *fields) codeDiffers(c *coder, i int, before, known uint32, differs bool) bool {
-	bit := b2i(differs)
-	first := &f.differs[0][hashTo(known|f.p1<<4|before<<12|f.since>>2<<20, differsBits)]
-	if p := first.p(); p < seldom && known != moves {
-		// Most bytes are such; mixing would tell little more of them.
-		bit = c.bit(bit, p)
-		first.update(bit, fieldLimit)
-		return bit != 0
-	}
-	column := (f.where + uint32(i)) & 7
-	return f.differsMix.code(c, bit, known, fieldLimit, first,
-		&f.differs[1][hashTo(f.since|f.gap<<6|f.gap2<<12, differsBits)],
-		&f.differs[2][hashTo(before|f.p1<<8|f.p2<<16, differsBits)],
-		&f.differs[3][hashTo(column|known<<4|f.since<<8, differsBits)]) != 0
-}
-
-// change codes the byte at i, which differs, or the field that begins there. It returns where that ends.
-func (f *fields) change(c *coder, frame []byte, i, end int, known uint32, want []byte) int {
-	f.gap, f.gap2 = f.since, f.gap
+// change codes the field that begins at i, of which the first byte changes. It returns where that ends.
+func (f *fields) change(c *coder, frame []byte, i, end int, want []byte) int {
+	f.gap, f.since = f.since, 0
 	g := f.guess(frame, i, end)
-	if g.whole && i >= f.spelled+4 {
-		var by uint32
-		if c.encoding {
-			by = binary.LittleEndian.Uint32(want[i:]) - g.field
-		}
-		if by, ok := f.codeMove(c, by, known, &g); ok {
-			binary.LittleEndian.PutUint32(frame[i:], g.field+by)
-			f.p1, f.p2, f.since = uint32(frame[i+3]), uint32(frame[i+2]), 4
-			f.enter(g.target, g.field, by)
-			return i + 4
-		}
-		f.spelled, f.spelledField = i, g.field
+	if g.whole {
+		p := f.proneness(frame, i)
+		*p += (255 - *p) >> 3
 	}
-	var b byte
+	var by uint32
+	var kind int
 	if c.encoding {
-		b = want[i]
+		kind, by = f.choose(frame, want, i, end, g)
 	}
-	f.codeByte(c, frame, i, b)
-	f.p1, f.p2, f.since = uint32(frame[i]), f.p1, 1
-	return i + 1
+	ctx := g.known | f.last<<4
+	kind = c.nibble(kind, &f.kinds[0][ctx], &f.kinds[1][hashTo(ctx|f.before<<8|previous(frame, i)<<12, kindBits)], fieldLimit)
+	f.before, f.last = f.last, uint32(kind)
+	if kind < kindRel || !g.whole {
+		return f.spell(c, frame, i, end, kind, g, want)
+	}
+	by = f.codeMove(c, kind, by, g)
+	binary.LittleEndian.PutUint32(frame[i:], g.field+by)
+	f.enter(g, by)
+	return i + 4
 }
 
-// learn remembers the field that was spelled, of which all bytes are known now.
-func (f *fields) learn(frame []byte) {
-	by := binary.LittleEndian.Uint32(frame[f.spelled:]) - f.spelledField
-	f.enter(f.where+uint32(f.spelled)+f.spelledField, f.spelledField, by)
-	f.remember(by)
-}
-
-func (f *fields) enter(target, field, by uint32) {
-	f.rel[slot(target)] = move{target, by + f.shift}
-	f.abs[slot(field)] = move{field, by}
-}
-
-// codeMove codes by how much a field moved, or that it is none which moved by a known difference.
-func (f *fields) codeMove(c *coder, by, known uint32, g *guess) (uint32, bool) {
-	ctx := known | f.p1<<4 | f.lastMove<<12
-	if known%3 == moves && f.codeRight(c, by == g.rel, hashTo(ctx, movedBits)) {
-		f.use(g.rel, recentMoves+1)
-		return g.rel, true
-	}
-	if known/3 == moves && f.codeRight(c, by == g.abs, 1<<movedBits|hashTo(ctx, movedBits)) {
-		f.use(g.abs, recentMoves+2)
-		return g.abs, true
-	}
-	k := 0
-	for j := 0; c.encoding && j < recentMoves && k == 0; j++ {
-		if f.recent[j] == by {
-			k = j + 1
+// choose is the encoder's: what kind of change it is, and by how much the field moves.
+func (f *fields) choose(frame, want []byte, i, end int, g guess) (kind int, by uint32) {
+	if g.whole {
+		by = binary.LittleEndian.Uint32(want[i:]) - g.field
+		switch by {
+		case g.rel:
+			return kindRel, by
+		case g.abs:
+			return kindAbs, by
+		}
+		for k, r := range f.recent {
+			if r == by {
+				return kindRecent + min(k, 3+(k-3)>>4), by
+			}
 		}
 	}
-	which := f.moved[2<<movedBits|hashTo(f.lastMove|f.moveBefore<<6|known%3<<12, movedBits-5)<<5:][:32]
-	k = codeTree(c, which, k, 5, fieldLimit)
-	if k == 0 {
-		f.moveBefore, f.lastMove = f.lastMove, 0
-		return 0, false
+	for j := i + 1; j < min(i+4, end); j++ {
+		kind |= b2i(frame[j] != want[j]) << (j - i - 1)
 	}
-	by = f.recent[k-1]
-	f.use(by, uint32(k))
-	return by, true
+	return kind, by
 }
 
-func (f *fields) codeRight(c *coder, right bool, ctx uint32) bool {
-	p := &f.moved[ctx]
-	bit := c.bit(b2i(right), p.p())
-	p.update(bit, fieldLimit)
-	return bit != 0
+// codeMove returns by how much a field moves, of which the kind of change is known.
+func (f *fields) codeMove(c *coder, kind int, by uint32, g guess) uint32 {
+	switch kind {
+	case kindRel:
+		return g.rel
+	case kindAbs:
+		return g.abs
+	case kindOlder, kindOldest:
+		which := kind - kindOlder
+		some := f.recent[3+which*16:][:16]
+		k := 0
+		for c.encoding && some[k] != by {
+			k++
+		}
+		return some[c.nibble(k, &f.older[0][which], &f.older[1][uint32(which)<<4|f.before], fieldLimit)]
+	case kindRecent, kindRecent + 1, kindRecent + 2:
+		return f.recent[kind-kindRecent]
+	}
+	return 0
 }
 
-func (f *fields) use(by, which uint32) {
-	f.moveBefore, f.lastMove = f.lastMove, which
-	f.remember(by)
+// spell codes bytes of the field at i: the first, and those of the last three that the kind names.
+func (f *fields) spell(c *coder, frame []byte, i, end, kind int, g guess, want []byte) int {
+	stop := min(i+4, end)
+	for j, which := i, kind<<1|1; j < stop; j, which = j+1, which>>1 {
+		if which&1 == 0 {
+			continue
+		}
+		var b byte
+		if c.encoding {
+			b = want[j]
+		}
+		frame[j] = f.bytes.code(c, b, uint32(frame[j]), previous(frame, j))
+	}
+	if g.whole {
+		f.enter(g, binary.LittleEndian.Uint32(frame[i:])-g.field)
+	}
+	return stop
 }
 
-// remember moves a difference to the front of the recent ones.
-func (f *fields) remember(by uint32) {
+// enter remembers what became of a field.
+func (f *fields) enter(g guess, by uint32) {
+	f.rel[slot(g.target)] = move{g.target, by + f.shift}
+	f.abs[slot(g.field)] = move{g.field, by}
 	k := 0
 	for k < recentMoves-1 && f.recent[k] != by {
 		k++
 	}
 	copy(f.recent[1:k+1], f.recent[:k])
 	f.recent[0] = by
-}
-
-// codeByte codes a byte that is no part of a field which moved by a known difference: by the byte of the base, by the
-// bytes before, and by those of the record above it.
-func (f *fields) codeByte(c *coder, frame []byte, i int, b byte) {
-	before := uint32(frame[i])
-	var above, next uint32
-	if i >= recordSize {
-		above, next = uint32(frame[i-recordSize]), uint32(frame[i-recordSize+1])
-	}
-	frame[i] = f.bytes.code(c, b, 0, [4]uint32{before, before | f.p1<<8, f.p1 | f.p2<<8, above | next<<8 | f.p1<<16})
 }

@@ -28,7 +28,7 @@ type match struct {
 }
 
 func newLiterals() *literals {
-	l := &literals{bytes: newByteModel(2), kind: newProbs(64), again: newProbs(64), which: newProbs(64 * 4),
+	l := &literals{bytes: newByteModel(), kind: newProbs(64), again: newProbs(64), which: newProbs(64 * 4),
 		length: [2]numbers{newNumbers(), newNumbers()}, slot: newProbs(4 * 64), low: newProbs(64 * 16)}
 	return l
 }
@@ -77,16 +77,17 @@ func (l *literals) code(c *coder, frame []byte, at, end int, matches []match) bo
 	return true
 }
 
+// codeByte codes a byte by the one before, and by the one before that, or, after a repetition, by how that would go on.
 func (l *literals) codeByte(c *coder, frame []byte, at int) {
-	var p1, p2, p3, like uint32
-	if at >= 3 {
-		p1, p2, p3 = uint32(frame[at-1]), uint32(frame[at-2]), uint32(frame[at-3])
+	other := 2
+	if l.state&1 != 0 {
+		other = l.reps[0]
 	}
-	if at >= l.reps[0] {
-		like = uint32(frame[at-l.reps[0]])
+	var before uint32
+	if at >= other {
+		before = uint32(frame[at-other])
 	}
-	afterMatch := uint32(l.state & 1)
-	frame[at] = l.bytes.code(c, frame[at], afterMatch, [4]uint32{p1, p1 | p2<<8, p1 | p2<<8 | p3<<16, like | p1<<8})
+	frame[at] = l.bytes.code(c, frame[at], previous(frame, at), before)
 }
 
 func (l *literals) codeMatch(c *coder, m match) (length, distance int) {

@@ -2,7 +2,6 @@ package delta
 
 import (
 	"encoding/binary"
-	"math"
 	"testing"
 
 	"github.com/fairlead/fairlead/firmware"
@@ -10,20 +9,8 @@ import (
 
 // The tables are part of the format: the same on every machine, for ever.
 func TestTables(t *testing.T) {
-	for i := 2048; i < 4096; i++ {
-		p := (float64(i) + 0.5) / 4096
-		if want := int32(256 * math.Log(p/(1-p))); logit[i] < want-1 || logit[i] > want+1 || logit[4095-i] != -logit[i] {
-			t.Errorf("logit of %d is %d, want about %d", i, logit[i], want)
-		}
-	}
-	for x := -2047; x <= 2047; x++ {
-		want := 65536 / (1 + math.Exp(-float64(x)/256))
-		if got := float64(odds[x+2048]); math.Abs(got-want) > 1.01 {
-			t.Errorf("odds of %d are %v, want about %v", x, got, want)
-		}
-	}
 	var b []byte
-	for _, table := range []any{logit[:], odds[:], adapt[:]} {
+	for _, table := range []any{adapt[:], nibbleRates[:], nibbleUp[1:6], nibbleEven[:], nibbleLeast[:]} {
 		var err error
 		if b, err = binary.Append(b, binary.LittleEndian, table); err != nil {
 			t.Fatal(err)
@@ -34,4 +21,58 @@ func TestTables(t *testing.T) {
 	}
 }
 
-const tables = "302e205f22c05f817e6abd0415b64114a29be52cb47a1060e134c69721ceaaee"
+const tables = "9c63056ef2bb7ea85cc2e0129aca48e4e6e4bee9460b55198767d2f37ce45044"
+
+// Whatever comes, the lanes of a distribution grow from one to the next, none is above nibbleMost, and two of them with what is
+// added leave room for each symbol.
+func TestNibbleStaysADistribution(t *testing.T) {
+	for _, limit := range []uint64{byteLimit, fieldLimit, 15} {
+		n := nibbleEven
+		for i, x := 0, uint32(1); i < 100_000; i++ {
+			x = x*1664525 + 1013904223
+			n.update(int(x>>24&x>>28&15), limit) // now one symbol often, then another
+			if i/1000%2 == 0 {
+				n.update(i/2000%16, limit)
+			}
+			checkLanes(t, n)
+		}
+	}
+}
+
+func checkLanes(t *testing.T, n nibble) {
+	t.Helper()
+	last := uint64(0)
+	for i := 1; i < 16; i++ {
+		v := n[i/4] >> (i % 4 * 16) & lane
+		if v < last || v > nibbleMost {
+			t.Fatalf("lane %d is %d after %d: %x", i, v, last, n)
+		}
+		last = v
+	}
+	if room := uint64(1<<15) - 2*nibbleMost - 15*nibbleRoom; room < 1 {
+		t.Fatalf("room of the last symbol is %d", room)
+	}
+}
+
+// What one distribution expects takes few bits, whichever symbol it is.
+func TestNibbleLearns(t *testing.T) {
+	for s := range 16 {
+		var c coder
+		c.startEncoding(nil)
+		a, b := nibbleEven, nibbleEven
+		for range 1000 {
+			c.nibble(s, &a, &b, fieldLimit)
+		}
+		out := c.finish()
+		if len(out) > 20 {
+			t.Errorf("1000 times %d take %d bytes", s, len(out))
+		}
+		c.startDecoding(out)
+		a, b = nibbleEven, nibbleEven
+		for i := range 1000 {
+			if got := c.nibble(0, &a, &b, fieldLimit); got != s {
+				t.Fatalf("symbol %d is %d, want %d", i, got, s)
+			}
+		}
+	}
+}
