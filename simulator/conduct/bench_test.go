@@ -66,7 +66,7 @@ func parsed(b *testing.B, format string, args ...any) *scenario.Scenario {
 	return s
 }
 
-// BenchmarkIdle: units that are connected and have nothing to do. FLEET=10000 for the full size.
+// BenchmarkIdle: units that are connected and have nothing to do, once the connections that brought them here have closed. FLEET=10000 for the full size.
 func BenchmarkIdle(b *testing.B) {
 	bench(b, parsed(b, `
 name: idle
@@ -74,7 +74,7 @@ units: %d
 for: 10m
 images: {size: 1MiB}
 releases: [{version: 1.0.0}]
-events: [{at: 15s, repository: up}]
+events: [{at: 40s, repository: up}]
 expect: [{connected: 99.9%%}, {bricked: none}]
 `, fleetSize(b, 500)))
 }

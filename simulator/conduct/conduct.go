@@ -61,9 +61,11 @@ func Run(ctx context.Context, s *scenario.Scenario, o Options) (*report.Run, err
 	if err := r.make(ctx); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
-	err = r.live(ctx)
-	if err == nil {
+	if err = r.live(ctx); err == nil {
 		err = r.judge(context.WithoutCancel(ctx))
+	}
+	if err != nil {
+		r.out.Conclude()
 	}
 	return r.out, errors.Join(err, r.close())
 }

@@ -16,6 +16,7 @@ type tracker struct {
 	directed map[string]time.Time // when a release was first directed
 	units    []tracked
 	changed  time.Time // when a unit last took a step
+	bricked  string    // why the last one was
 }
 
 // tracked is one unit.
@@ -60,7 +61,7 @@ func (t *tracker) observe(e fleet.Event) {
 	case fleet.Hung:
 		u.hung, u.state = true, stateHung
 	case fleet.Bricked:
-		u.state, u.moving = stateBricked, false
+		u.state, u.moving, t.bricked = stateBricked, false, e.Detail
 	case fleet.Updated:
 		t.update(u, e)
 	}
@@ -87,6 +88,13 @@ func (t *tracker) direct(version string) {
 	if t.directed[version].IsZero() {
 		t.directed[version] = time.Now()
 	}
+}
+
+// brick is why a unit does not start.
+func (t *tracker) brick() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bricked
 }
 
 // states counts the units by state.

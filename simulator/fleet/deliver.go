@@ -121,9 +121,10 @@ func (u *unit) options(c Config, version string) agent.Options {
 	}
 	return agent.Options{
 		Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial,
-		Clock:    func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
-		Health:   []health.Check{{Name: "room", Run: u.healthy}},
-		Progress: u.progressed, Observe: u.updated,
+		BuildTime: u.fleet.made, // as firmware has it: no clock is believed that is behind it
+		Clock:     func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
+		Health:    []health.Check{{Name: "room", Run: u.healthy}},
+		Progress:  u.progressed, Observe: u.updated,
 	}
 }
 

@@ -26,6 +26,7 @@ type Fleet struct {
 	store    *frames.Store // nil: slots are files
 	factory  frames.Content
 	counters network.Counters
+	made     time.Time  // when this process took the fleet
 	mu       sync.Mutex // one Observe at a time
 }
 
@@ -48,7 +49,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (*Flee
 		}
 		return nil, err
 	}
-	f := &Fleet{cfg: c, lock: lock}
+	f := &Fleet{cfg: c, lock: lock, made: time.Now()}
 	if err := f.open(ctx, version, log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -93,9 +93,9 @@ type Costs struct {
 	ConnectsMax float64 `json:"connections_per_second_max"`
 }
 
-// OK reports whether every expectation held, and the run came to its end.
+// OK reports whether there were expectations, every one held, and the run came to its end.
 func (r *Run) OK() bool {
-	return !r.Interrupted && !slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return !v.OK }) &&
+	return !r.Interrupted && len(r.Verdicts) > 0 && !slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return !v.OK }) &&
 		!slices.ContainsFunc(r.Events, func(h Happened) bool { return h.Error != "" })
 }
 
