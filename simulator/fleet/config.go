@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -92,6 +93,12 @@ func (c *Config) check() error {
 		}
 	}
 	return CheckFiles(c.Units)
+}
+
+// loopback reports whether the service is on this machine, at an address of IPv4.
+func (c *Config) loopback() bool {
+	u, err := url.Parse(c.Service)
+	return err == nil && u.Hostname() == "127.0.0.1"
 }
 
 // each is what sets unit n apart.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,9 @@ func (f *Fleet) newUnit(n int, version string, log *slog.Logger) (*unit, error) 
 	u := &unit{
 		number: n, name: name, dir: filepath.Join(f.cfg.Dir, name), fleet: f, log: log.With("unit", name), struck: map[string]bool{},
 		line: network.New(each.Line, f.cfg.Seed^uint64(n), &f.counters), rand: rand.New(rand.NewPCG(f.cfg.Seed, uint64(n))),
+	}
+	if f.cfg.loopback() {
+		u.line.From(net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)))
 	}
 	u.setFaults(each.Faults)
 	if each.CloneOf > 0 {

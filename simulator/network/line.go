@@ -55,6 +55,10 @@ func New(c Class, seed uint64, counters *Counters) *Line {
 	return l
 }
 
+// From gives the line an address of its own within the machine's loopback, 127.0.0.0/8, so that a large fleet does not run out of
+// ports, and a service can tell its units by their addresses. It is called before the line is used.
+func (l *Line) From(ip net.IP) { l.dial.LocalAddr = &net.TCPAddr{IP: ip} }
+
 // SetClass makes it another kind of line from now on.
 func (l *Line) SetClass(c Class) {
 	l.mu.Lock()

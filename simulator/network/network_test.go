@@ -3,6 +3,7 @@ package network_test
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -146,5 +147,24 @@ func TestClassCheck(t *testing.T) {
 	}
 	if err := (network.Class{Rate: 1 << 20, Loss: 0.01}).Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFrom: each line has the address that it is given.
+func TestFrom(t *testing.T) {
+	t.Parallel()
+	seen := make(chan string, 1)
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.RemoteAddr
+		w.Write(body)
+	}))
+	t.Cleanup(s.Close)
+	l := network.New(network.Class{}, 1, &network.Counters{})
+	l.From(net.IPv4(127, 1, 2, 3))
+	if _, err := get(t, s, l, nil); err != nil {
+		t.Fatal(err)
+	}
+	if at := <-seen; !strings.HasPrefix(at, "127.1.2.3:") {
+		t.Errorf("it comes from %s", at)
 	}
 }

@@ -61,8 +61,7 @@ func serve(ctx context.Context, o order) error {
 	}
 	s, err := service.New(ctx, service.Config{
 		Repo: repo, Listen: o.Listen, Operator: "127.0.0.1:0", Clock: time.Now, Log: log, Limits: service.Limits{
-			// The whole fleet has one address. What a limit for one address would do to it says nothing.
-			EnrollRate: 1e6, AcceptRate: o.AcceptRate, Connections: 100_000, Drain: 500 * time.Millisecond,
+			AcceptRate: o.AcceptRate, Connections: 100_000, Drain: 500 * time.Millisecond,
 		},
 	})
 	if err != nil {
