@@ -33,7 +33,12 @@ func TestWalk(t *testing.T) {
 		}
 		script = strings.ReplaceAll(script, ":"+port, ":"+freePort(t))
 	}
-	out := walk(t, script)
+	dir := t.TempDir()
+	out, err := runScript(t, dir, script)
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "service.log"))
+		t.Fatalf("%v\n%s\nservice:\n%s", err, out, log)
+	}
 	for _, want := range []string{"exit code 1", "paused", "failed or fell silent", "health: room: the display stays dark with 1.1.0", "aborted"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("nothing says %q", want)
@@ -44,29 +49,59 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// walk runs a script in an empty folder, with our tools.
-func walk(t *testing.T, script string) string {
-	t.Helper()
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-o", bin, "./signer/cmd/fairlead-sign", "./tufrepo/cmd/fairlead-repo", "./simulator/cmd/fairlead-sim")
-	build.Dir, build.Env = filepath.Join("..", "..", ".."), append(os.Environ(), "CGO_ENABLED=0") // as make build does, which it can use
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+// TestWalkLeavesNobodyBehind stops a script in its middle.
+func TestWalkLeavesNobodyBehind(t *testing.T) {
+	out, err := runScript(t, t.TempDir(), "set -e\nsleep 1000 > log 2>&1 & echo $!\nfalse\necho not reached\n")
+	if err == nil || strings.Contains(out, "not reached") {
+		t.Fatalf("a script that fails goes on: %v\n%s", err, out)
 	}
+	stat, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(out), "stat"))
+	if err == nil && !strings.Contains(string(stat), ") Z ") {
+		t.Errorf("what the script has started runs on: %s", stat)
+	}
+}
+
+// runScript runs a script in an empty folder, with our tools, and kills what it has left.
+func runScript(t *testing.T, dir, script string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	path := buildTools(t) + ":" + os.Getenv("PATH") // where TestMain has put fairlead-repo, which is this program
 	sh := exec.CommandContext(ctx, "sh", "-c", script)
-	sh.Dir, sh.Env = t.TempDir(), append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it has left in the background ends with it
+	sh.Dir, sh.Env = dir, append(os.Environ(), "PATH="+path, "GORACE=atexit_sleep_ms=0")
+	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	sh.Cancel = func() error { return syscall.Kill(-sh.Process.Pid, syscall.SIGKILL) }
 	sh.WaitDelay = 10 * time.Second
 	out, err := sh.CombinedOutput()
-	if err != nil {
-		syscall.Kill(-sh.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may be gone
-		log, _ := os.ReadFile(filepath.Join(sh.Dir, "service.log"))
-		t.Fatalf("%v\n%s\nservice:\n%s", err, out, log)
+	if sh.Process != nil {
+		endGroup(sh.Process.Pid)
 	}
-	return string(out)
+	return string(out), err
+}
+
+// endGroup kills a process group and waits until it is gone, or for a while: its dead stay in it
+// where nobody collects them.
+func endGroup(pgid int) {
+	for end := time.Now().Add(time.Second); syscall.Kill(-pgid, syscall.SIGKILL) == nil && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// buildTools builds those of other rooms into bin/walk, where the next run finds them linked.
+func buildTools(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(root, "bin", "walk")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", bin+"/", // as others build them
+		"./signer/cmd/fairlead-sign", "./simulator/cmd/fairlead-sim")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
 }
 
 func freePort(t *testing.T) string {
