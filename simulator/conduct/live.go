@@ -70,11 +70,13 @@ func (r *run) comeUp(ctx context.Context) error {
 				r.say("up: %d enrolled, %d connected by MQTT", int(enrolled), int(s.Devices))
 				return nil
 			}
+			brick, lament := r.tracker.troubles()
 			if n := s.States[stateBricked]; n > 0 {
-				return fmt.Errorf("the fleet did not come up: %d units do not even start: %s", n, r.tracker.brick())
+				return fmt.Errorf("the fleet did not come up: %d units do not even start: %s", n, brick)
 			}
 			if time.Now().After(late) {
-				return fmt.Errorf("the fleet did not come up: %d of %d units enrolled, %d of %d are connected by MQTT", int(enrolled), enrol, int(s.Devices), connect)
+				return fmt.Errorf("the fleet did not come up: %d of %d units enrolled, %d of %d are connected by MQTT. Agents said: %q",
+					int(enrolled), enrol, int(s.Devices), connect, lament)
 			}
 		}
 	}

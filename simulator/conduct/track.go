@@ -17,6 +17,7 @@ type tracker struct {
 	units    []tracked
 	changed  time.Time // when a unit last took a step
 	bricked  string    // why the last one was
+	lament   string    // of the last agent that ended by itself
 }
 
 // tracked is one unit.
@@ -58,6 +59,8 @@ func (t *tracker) observe(e fleet.Event) {
 		}
 	case fleet.PoweredOff:
 		u.cuts++
+	case fleet.AgentEnded:
+		t.lament = e.Unit + ": " + e.Detail
 	case fleet.Hung:
 		u.hung, u.state = true, stateHung
 	case fleet.Bricked:
@@ -90,11 +93,11 @@ func (t *tracker) direct(version string) {
 	}
 }
 
-// brick is why a unit does not start.
-func (t *tracker) brick() string {
+// troubles are why a unit does not start, and why an agent ended by itself, if that happened.
+func (t *tracker) troubles() (brick, lament string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.bricked
+	return t.bricked, t.lament
 }
 
 // states counts the units by state.

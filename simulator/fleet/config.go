@@ -69,6 +69,9 @@ type Unit struct {
 	CloneOf    int // it has the identity of this unit, as soon as that has one
 }
 
+// leastPoll is the shortest that a configuration file may ask for. Shorter ones go past it: time is dear in a simulation.
+const leastPoll = time.Minute
+
 // UnitName is the name of unit n, counted from 1: unit-001.
 func UnitName(n int) string { return fmt.Sprintf("unit-%03d", n) }
 
@@ -116,11 +119,14 @@ func (c *Config) agentConfig(n int, dir string) (agent.Config, error) {
 		return agent.Config{}, err
 	}
 	out := agent.Config{
-		Service: c.Service, CA: c.CA, Root: c.Root, ClaimFile: c.ClaimFile, Poll: agent.Duration(c.Poll), Proxy: "none",
+		Service: c.Service, CA: c.CA, Root: c.Root, ClaimFile: c.ClaimFile, Proxy: "none",
 		State: filepath.Join(dir, "state"), Product: c.Product, Hardware: c.Hardware, Factory: c.Factory, SlotSize: c.SlotSize,
 		Slots:      agent.SlotPaths{A: filepath.Join(dir, "slot-a.img"), B: filepath.Join(dir, "slot-b.img")},
 		Bootloader: agent.BootConfig{Type: "file", Dir: filepath.Join(dir, "boot")},
 		Health:     agent.HealthConfig{Deadline: agent.Duration(c.Health)},
+	}
+	if c.Poll >= leastPoll {
+		out.Poll = agent.Duration(c.Poll)
 	}
 	if out.SlotSize == 0 {
 		out.SlotSize = info.Size() + info.Size()/4

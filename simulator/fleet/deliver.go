@@ -115,7 +115,7 @@ func (u *unit) openSlot(p *power) agent.OpenSlot {
 
 // options are the world of the agent of this unit.
 func (u *unit) options(c Config, version string) agent.Options {
-	timing := link.Timing{FallbackPoll: c.FallbackPoll}
+	timing := link.Timing{Poll: c.Poll, FallbackPoll: c.FallbackPoll}
 	if c.FallbackPoll > 0 {
 		timing.Start, timing.BackoffMin, timing.BackoffMax = min(3*time.Second, c.FallbackPoll), c.FallbackPoll, 4*c.FallbackPoll
 	}
