@@ -97,7 +97,7 @@ func (u *unit) show(s boot.Slot) error {
 	if u.fleet.store == nil {
 		return nil
 	}
-	return u.fleet.store.Show(u.cfg.Slots.Path(s))
+	return u.fleet.store.Show(u.cfg.Slots.Path(s), u.cfg.SlotSize)
 }
 
 // openSlot opens slots that lose their power with the unit.

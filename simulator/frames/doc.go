@@ -19,7 +19,7 @@
 // # On disk
 //
 //	<store>/blocks          blocks of 64 KiB one behind the other; block n, counted from 1, at (n-1)*65536. Only appended to
-//	<store>/images/<hash>   a slot as a file, for readers that want one; made once for all slots that hold the same
+//	<store>/images/<hash>-<bytes>   a slot as a file, for readers that want one; made once for all slots that hold the same
 //	<unit>/slot-a.img       a link to such a file, or nothing; see [Store.Show]
 //	<unit>/slot-a.img.map   the slot: "FLSLOT1\n", then the number of each block, little endian, 32 bits; 0 for zeros
 //

@@ -159,12 +159,13 @@ func TestStoreSurvivesTheProcess(t *testing.T) {
 		t.Errorf("the image is stored again: %v, %d blocks", err, store.Blocks())
 	}
 	for range 2 {
-		if err := store.Show(path); err != nil {
+		if err := store.Show(path, 5*frames.Block); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got[:len(want)], want) {
-		t.Errorf("the slot shown as a file holds something else: %v", err)
+	got, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got[:len(want)], want) || len(got) != 5*frames.Block {
+		t.Errorf("the slot shown as a file holds something else: %v, %d bytes", err, len(got))
 	}
 }
 

@@ -219,14 +219,14 @@ func (c Content) encode() []byte {
 	return b
 }
 
-// Show makes path a link to a file with what the slot there holds, for readers that want a file. What is written to the slot
-// later does not show in it.
-func (s *Store) Show(path string) error {
+// Show makes path a link to a file of so many bytes with what the slot there holds, for readers that want a file. What is written
+// to the slot later does not show in it.
+func (s *Store) Show(path string, size int64) error {
 	c, err := Load(path)
 	if err != nil {
 		return err
 	}
-	file, err := s.file(c)
+	file, err := s.file(c.trimmed(), size)
 	if err != nil {
 		return err
 	}
@@ -239,25 +239,33 @@ func (s *Store) Show(path string) error {
 	return os.Symlink(file, path)
 }
 
+// trimmed is without the zeros at the end, which a slot may have or not.
+func (c Content) trimmed() Content {
+	for len(c) > 0 && c[len(c)-1] == 0 {
+		c = c[:len(c)-1]
+	}
+	return c
+}
+
 // file is a file with some content.
-func (s *Store) file(c Content) (string, error) {
+func (s *Store) file(c Content, size int64) (string, error) {
 	dir, err := filepath.Abs(s.dir)
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "images", firmware.Sum(c.encode()).String())
+	path := filepath.Join(dir, "images", fmt.Sprintf("%v-%d", firmware.Sum(c.encode()), size))
 	s.shown.Lock()
 	defer s.shown.Unlock()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		return path, err
 	}
-	if err := s.write(c, path+".part"); err != nil {
+	if err := s.write(c, path+".part", size); err != nil {
 		return "", fmt.Errorf("showing a slot as a file: %w", err)
 	}
 	return path, os.Rename(path+".part", path)
 }
 
-func (s *Store) write(c Content, path string) (err error) {
+func (s *Store) write(c Content, path string, size int64) (err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -275,5 +283,5 @@ func (s *Store) write(c Content, path string) (err error) {
 			return err
 		}
 	}
-	return f.Truncate(int64(len(c)) * Block)
+	return f.Truncate(size)
 }
