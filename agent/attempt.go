@@ -93,7 +93,7 @@ func (s *session) newAttempt(b boot.State, repo repository, source client.Source
 		session: s, repo: repo, source: source, slot: inactive(b), runs: s.m.holds(b.Running, b.Running),
 		wish: wish{hardware: u.Hardware, target: u.Target, local: u.Local},
 		device: device{
-			product: s.cfg.Product, hardware: s.cfg.Hardware, agent: s.o.Version, floor: s.m.floor(),
+			product: s.cfg.Product, hardware: s.cfg.Hardware, channel: s.cfg.Channel, agent: s.o.Version, floor: s.m.floor(),
 		},
 	}
 }

@@ -62,8 +62,10 @@ type Config struct {
 	// Product and Hardware are what releases must be for.
 	Product  string `json:"product"`
 	Hardware string `json:"hardware"`
-	Serial   string `json:"serial,omitempty"`
-	MAC      string `json:"mac,omitempty"`
+	// Channel is how far a release must have been promoted: dev, beta or stable; empty means stable.
+	Channel firmware.Channel `json:"channel,omitempty"`
+	Serial  string           `json:"serial,omitempty"`
+	MAC     string           `json:"mac,omitempty"`
 	// Factory is what the device was delivered with. It counts until the first
 	// update is committed, and whenever the agent's own record is lost.
 	Factory Factory `json:"factory,omitempty"`
@@ -248,6 +250,11 @@ func (c Config) checkDevice() error {
 	}
 	if err := firmware.CheckHardware(c.Hardware); err != nil {
 		return keyError("hardware", "%w", err)
+	}
+	if c.Channel != "" {
+		if err := c.Channel.Check(); err != nil {
+			return keyError("channel", "%w", err)
+		}
 	}
 	if c.Factory.Version != "" {
 		if err := firmware.CheckVersion(c.Factory.Version); err != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -28,9 +29,10 @@ type wish struct {
 // device is what a release must fit.
 type device struct {
 	product, hardware string
-	agent             string // version
-	floor             int64  // lowest release counter
-	capacity          int64  // bytes of the slot to be written
+	channel           firmware.Channel // "" is stable
+	agent             string           // version
+	floor             int64            // lowest release counter
+	capacity          int64            // bytes of the slot to be written
 }
 
 // decide is the policy: install w, or not and why not. Everything it looks at is verified
@@ -48,6 +50,10 @@ func decide(ctx context.Context, w wish, d device, repo repository) (*firmware.M
 	}
 	if err := agree(w, found); err != nil {
 		return nil, err
+	}
+	if own := cmp.Or(d.channel, firmware.Stable); !own.Takes(cmp.Or(found.Channel, firmware.Stable)) {
+		return nil, refuse(WrongChannel, "%s is in channel %s, this device takes %s: wait until it is promoted, or set \"channel\" in the device's configuration",
+			found.Path, found.Channel, own)
 	}
 	m, err := repo.Manifest(ctx, found)
 	if err != nil {

@@ -18,6 +18,7 @@ type shelf struct {
 	stale     error // of Refresh
 	fresh     bool
 	manifests map[string]*firmware.Manifest
+	channel   firmware.Channel
 	broken    error // of Manifest
 }
 
@@ -38,7 +39,7 @@ func (s *shelf) Target(_ context.Context, path string) (client.Target, error) {
 	if err != nil {
 		return client.Target{}, err
 	}
-	return client.Target{Path: path, Length: int64(len(b)), SHA256: firmware.Sum(b), Role: m.Product}, nil
+	return client.Target{Path: path, Length: int64(len(b)), SHA256: firmware.Sum(b), Role: m.Product, Channel: s.channel}, nil
 }
 
 func (s *shelf) Manifest(_ context.Context, t client.Target) (*firmware.Manifest, error) {
@@ -75,6 +76,11 @@ func TestDecide(t *testing.T) {
 		{name: "other hardware", edit: func(m *firmware.Manifest) { m.Hardware = []string{"gw-1"} }, want: WrongHardware},
 		{name: "part of the hardware's name", edit: func(m *firmware.Manifest) { m.Hardware = []string{"bu-1000"} }, want: WrongHardware},
 		{name: "other product", device: func(d *device) { d.product = "gateway" }, want: WrongProduct},
+		{name: "not promoted", shelf: func(s *shelf) { s.channel = firmware.Beta }, want: WrongChannel},
+		{name: "not promoted far enough", shelf: func(s *shelf) { s.channel = firmware.Dev }, device: func(d *device) { d.channel = firmware.Beta }, want: WrongChannel},
+		{name: "not promoted, asked for at the device", shelf: func(s *shelf) { s.channel = firmware.Beta }, wish: func(w *wish) { w.local = true }, want: WrongChannel},
+		{name: "beta for a beta device", shelf: func(s *shelf) { s.channel = firmware.Beta }, device: func(d *device) { d.channel = firmware.Beta }},
+		{name: "stable for a beta device", device: func(d *device) { d.channel = firmware.Beta }},
 		{name: "older", device: func(d *device) { d.floor = 6 }, want: OlderRelease},
 		{name: "image too large", device: func(d *device) { d.capacity = 4 }, want: SlotTooSmall},
 		{name: "agent too old", edit: func(m *firmware.Manifest) { m.MinAgent = "1.2.4" }, want: AgentTooOld},

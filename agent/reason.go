@@ -16,6 +16,7 @@ type Reason string
 const (
 	WrongHardware Reason = "wrong_hardware"
 	WrongProduct  Reason = "wrong_product"
+	WrongChannel  Reason = "wrong_channel" // not promoted as far as this device wants
 	OlderRelease  Reason = "older_release"
 	AgentTooOld   Reason = "agent_too_old"
 	SlotTooSmall  Reason = "slot_too_small"
@@ -70,7 +71,7 @@ func ReasonOf(err error) Reason {
 // end is the state that an update ends in for this reason.
 func (r Reason) end() wire.State {
 	switch r {
-	case WrongHardware, WrongProduct, OlderRelease, AgentTooOld, SlotTooSmall,
+	case WrongHardware, WrongProduct, WrongChannel, OlderRelease, AgentTooOld, SlotTooSmall,
 		Signature, RollbackMetadata, Expired, Disagree, NoTarget, NotLogged:
 		return wire.Rejected
 	case Health:

@@ -53,6 +53,25 @@ func TestGoodUpdate(t *testing.T) {
 	}
 }
 
+// A release that is in beta is nothing for a stable device, whatever the director says; promoted, it is installed as it is.
+func TestPromotedReleaseIsTaken(t *testing.T) {
+	site := newSite(t)
+	site.Release("1.1.0", 2, artifact(2), nil)
+	site.Channels(map[string]any{"1.1.0": "beta"})
+	u := newUnit(t, site)
+	u.enroll()
+	end := u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+	if end.State != wire.Rejected || end.Reason != string(agent.WrongChannel) {
+		t.Fatalf("in beta: %+v", end)
+	}
+	site.Channels(nil)
+	end = u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+	if end.State != wire.Committed {
+		t.Fatalf("promoted: %+v", end)
+	}
+	u.wantRunning(boot.B, "1.1.0", image(2))
+}
+
 func TestBadHealthRollsBack(t *testing.T) {
 	site := newSite(t)
 	site.Release("1.1.0", 2, artifact(2), nil)

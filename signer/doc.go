@@ -49,6 +49,7 @@
 //	AddProduct              a targets draft that delegates "<product>/*" to the product's keys
 //	SetLogPolicy            a targets draft that says which log and witnesses devices believe
 //	NewRelease              image -> artifact, manifest, product role draft
+//	Promote                 a product role draft in which a release is in another channel
 //	Sign                    one key's signature on every draft that asks for it
 //	Merge                   signatures made apart on copies of one bundle
 //	ReadView                who has signed, who must still, what changes

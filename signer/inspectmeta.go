@@ -115,7 +115,7 @@ func (in *Inspection) releases(info *MetadataInfo, m *targetsMeta) error {
 		}
 	}
 	for _, e := range info.Release {
-		in.say("release %s of %s: counter %d, for hardware %v, manifest SHA-256 %s", e.Version, e.Product, e.Counter, e.Hardware, e.SHA256)
+		in.say("release %s of %s: counter %d, channel %s, for hardware %v, manifest SHA-256 %s", e.Version, e.Product, e.Counter, e.Channel, e.Hardware, e.SHA256)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +33,8 @@ type ReleaseOptions struct {
 	Counter  int64  // 0: one above the highest of the product
 	MinAgent string
 	Notes    string
-	Keep     int // how many releases the product's file lists at most; 0: DefaultKeep once MaxTargets is passed
+	Channel  firmware.Channel // in which it begins; "" is stable
+	Keep     int              // how many releases the product's file lists at most; 0: DefaultKeep once MaxTargets is passed
 	Lifetime time.Duration
 	Now      time.Time
 	Keys     []keyfile.Signer // sign at once
@@ -200,6 +200,9 @@ func (o ReleaseOptions) list(dir string, role *targetsMeta, m *firmware.Manifest
 		return err
 	}
 	role.Signed.Targets[path] = entry
+	if err := setChannel(role, m.Version, o.Channel); err != nil {
+		return err
+	}
 	return writeFile(dir, "targets/"+path, data)
 }
 
@@ -216,6 +219,7 @@ func (o ReleaseOptions) prune(role *targetsMeta) []string {
 	old := entries[:len(entries)-keep]
 	for _, e := range old {
 		delete(role.Signed.Targets, e.Path)
+		_ = setChannel(role, e.Version, firmware.Stable) // says nothing of it any more
 	}
 	return []string{fmt.Sprintf("%s lists %d releases; the oldest %d leave it, %s to %s: devices can no longer be directed to them (--keep %d)",
 		o.Product, len(entries), len(old), old[0].Version, old[len(old)-1].Version, keep)}
@@ -223,15 +227,8 @@ func (o ReleaseOptions) prune(role *targetsMeta) []string {
 
 // write signs the product's file and writes it.
 func (o ReleaseOptions) write(dir string, role *targetsMeta) error {
-	who := bundle.ByTargets(o.Base.Targets(), o.Product)
-	for _, key := range o.Keys {
-		if who.Keys[key.ID()] == nil || !slices.Contains(who.KeyIDs, key.ID()) {
-			return refuse("key %.12s does not sign for %s; its keys are %s", key.ID(), o.Product,
-				names(people(who.KeyIDs, owners(o.Base.Targets().Signed.UnrecognizedFields))))
-		}
-		if err := bundle.SignMetadata(role, key); err != nil {
-			return fmt.Errorf("signing release %s %s: %w", o.Product, o.Version, err)
-		}
+	if err := signProduct(role, o.Base, o.Product, o.Keys); err != nil {
+		return err
 	}
 	return drafts{products: map[string]*targetsMeta{o.Product: role}}.write(dir, o.Base)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
 
@@ -213,6 +214,7 @@ func (f *folder) productChanges(old *targetsMeta, file *metaFile) ([]string, err
 		}
 		out = append(out, lines...)
 	}
+	out = append(out, channelWords(before, now)...)
 	for _, b := range before {
 		if file.targets.Signed.Targets[b.Path] == nil {
 			out = append(out, fmt.Sprintf("release %s (counter %d) leaves", b.Version, b.Counter))
@@ -227,6 +229,9 @@ func (f *folder) productChanges(old *targetsMeta, file *metaFile) ([]string, err
 // releaseWords tell of a release that enters; the manifest is compared with what is signed.
 func (f *folder) releaseWords(file *metaFile, e bundle.Entry) ([]string, error) {
 	out := []string{fmt.Sprintf("release %s enters: counter %d, for hardware %s", e.Version, e.Counter, strings.Join(e.Hardware, " "))}
+	if e.Channel != firmware.Stable {
+		out = append(out, fmt.Sprintf("  channel %s: %s", e.Channel, takers(e.Channel)))
+	}
 	m, err := f.manifest(e.Path, file.targets.Signed.Targets[e.Path])
 	if errors.Is(err, fs.ErrNotExist) {
 		return append(out, fmt.Sprintf("  its manifest is not in the bundle; SHA-256 %s", e.SHA256)), nil

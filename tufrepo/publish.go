@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -35,15 +36,16 @@ type Published struct {
 
 // Release is one release of a product.
 type Release struct {
-	Product  string   `json:"product"`
-	Version  string   `json:"version"`
-	Counter  int64    `json:"counter"`
-	Hardware []string `json:"hardware"`
-	Target   string   `json:"target"`
+	Product  string           `json:"product"`
+	Version  string           `json:"version"`
+	Counter  int64            `json:"counter"`
+	Hardware []string         `json:"hardware"`
+	Target   string           `json:"target"`
+	Channel  firmware.Channel `json:"channel"`
 }
 
 func releaseOf(e bundle.Entry) Release {
-	return Release{e.Product, e.Version, e.Counter, e.Hardware, e.Path}
+	return Release{e.Product, e.Version, e.Counter, e.Hardware, e.Path, e.Channel}
 }
 
 // publication is one publish on its way.

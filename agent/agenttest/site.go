@@ -169,6 +169,16 @@ func (s *Site) Release(version string, counter int64, e Artifact, edit func(*fir
 	s.releases[version] = direction.Target{Path: path, Length: int64(len(b)), SHA256: firmware.Sum(b), Counter: m.Counter}
 }
 
+// Channels says which releases of Product are not in channel stable: version -> channel.
+func (s *Site) Channels(of map[string]any) {
+	signed := &s.Repo.Targets[Product].Signed
+	signed.UnrecognizedFields = map[string]any{}
+	if len(of) > 0 {
+		signed.UnrecognizedFields[firmware.ChannelsMember] = of
+	}
+	s.Publish()
+}
+
 // Spoil lets f change what the server sends under a name such as "blobs/…"; nil ends it.
 func (s *Site) Spoil(f func(name string, body []byte) []byte) {
 	s.mu.Lock()

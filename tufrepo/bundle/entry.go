@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ type Entry struct {
 	Path string
 	firmware.Blob
 	Custom
+	Channel firmware.Channel `json:"channel"` // how far the role's signers have moved it
 }
 
 // LogEntry is what stands in the log for the release.
@@ -70,12 +72,17 @@ func Releases(product string, role *metadata.Metadata[metadata.TargetsType]) ([]
 	if err := errors.Join(productFaults(product, role)...); err != nil {
 		return nil, err
 	}
+	channels, err := firmware.ParseChannels(role.Signed.UnrecognizedFields)
+	if err != nil {
+		return nil, err
+	}
 	var all []Entry
 	for path, t := range role.Signed.Targets {
 		e, err := parseEntry(path, t)
 		if err != nil {
 			return nil, err
 		}
+		e.Channel = cmp.Or(channels[e.Version], firmware.Stable)
 		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b Entry) int { return int(a.Counter - b.Counter) })

@@ -159,5 +159,20 @@ func productFaults(product string, m *metadata.Metadata[metadata.TargetsType]) [
 		}
 		counters[e.Counter] = target
 	}
+	return append(faults, channelFaults(product, m)...)
+}
+
+// channelFaults: a channel is said of releases that are listed, and of nothing else.
+func channelFaults(product string, m *metadata.Metadata[metadata.TargetsType]) []error {
+	channels, err := firmware.ParseChannels(m.Signed.UnrecognizedFields)
+	if err != nil {
+		return []error{err}
+	}
+	var faults []error
+	for _, version := range slices.Sorted(maps.Keys(channels)) {
+		if m.Signed.Targets[firmware.TargetPath(product, version)] == nil {
+			faults = append(faults, fmt.Errorf("release %s is said to be in channel %s and is not listed", version, channels[version]))
+		}
+	}
 	return faults
 }

@@ -21,6 +21,8 @@ type Target struct {
 	Hashes map[string]string // all of them, in hex, by algorithm
 	Custom json.RawMessage   // nil if there is none
 	Role   string            // who vouches
+	// Channel is how far the role has moved a release; stable where it says nothing.
+	Channel firmware.Channel
 }
 
 // Target finds the one that path names, in the state of the last Refresh
@@ -60,7 +62,11 @@ func (c *Client) Targets(ctx context.Context, role string) ([]Target, error) {
 	var list []Target
 	for path, f := range s.tm.Targets[role].Signed.Targets {
 		if checkPath(path) == nil && (role == metadata.TARGETS || slices.Contains(s.children(metadata.TARGETS, path), role)) {
-			list = append(list, newTarget(path, role, f))
+			t, err := s.target(path, role, f)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, t)
 		}
 	}
 	slices.SortFunc(list, func(a, b Target) int { return cmp.Compare(a.Path, b.Path) })
@@ -118,7 +124,7 @@ func (s *set) find(ctx context.Context, path string) (Target, error) {
 		}
 		visited[at.role] = true
 		if f := s.tm.Targets[at.role].Signed.Targets[path]; f != nil {
-			return newTarget(path, at.role, f), nil
+			return s.target(path, at.role, f)
 		}
 		todo = s.push(todo, at.role, path)
 	}
@@ -138,6 +144,18 @@ func (s *set) push(todo []visit, role, path string) []visit {
 	}
 	slices.Reverse(next)
 	return append(todo, next...)
+}
+
+// target is newTarget with what the role says beside its entry.
+func (s *set) target(path, role string, f *metadata.TargetFiles) (Target, error) {
+	t := newTarget(path, role, f)
+	channels, err := firmware.ParseChannels(s.tm.Targets[role].Signed.UnrecognizedFields)
+	if err != nil {
+		return Target{}, fail(ErrFormat, role, err)
+	}
+	_, version, _ := firmware.ParseTargetPath(path)
+	t.Channel = cmp.Or(channels[version], firmware.Stable)
+	return t, nil
 }
 
 func newTarget(path, role string, f *metadata.TargetFiles) Target {

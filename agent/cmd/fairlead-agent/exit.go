@@ -55,7 +55,7 @@ func serviceCode(err *link.Error) int {
 
 func reasonCode(r agent.Reason) int {
 	switch r {
-	case agent.WrongHardware, agent.WrongProduct, agent.OlderRelease, agent.AgentTooOld, agent.Disagree,
+	case agent.WrongHardware, agent.WrongProduct, agent.WrongChannel, agent.OlderRelease, agent.AgentTooOld, agent.Disagree,
 		agent.NoTarget, agent.Busy, agent.Superseded, agent.Health:
 		return exitRefused
 	case agent.Signature, agent.RollbackMetadata, agent.Expired, agent.Corrupt, agent.NotLogged:

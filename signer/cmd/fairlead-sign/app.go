@@ -88,7 +88,7 @@ Exit codes: 0 done, 1 failure, 2 usage, 3 wrong passphrase, 4 signatures are sti
 missing (verify), 5 refused, 6 the log has entries that nobody announced (monitor), 7 the log shows
 two faces (monitor).`,
 		Commands: []*cli.Command{
-			keyCommand(), rootCommand(), productCommand(), releaseCommand(), renewCommand(), signCommand(), mergeCommand(),
+			keyCommand(), rootCommand(), productCommand(), releaseCommand(), promoteCommand(), renewCommand(), signCommand(), mergeCommand(),
 			logPolicyCommand(), monitorCommand(), statusCommand(), inspectCommand(), verifyCommand(), artifactCommand(), deltaCommand(),
 		},
 		Action:                    unknownCommand,

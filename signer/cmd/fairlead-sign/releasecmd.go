@@ -22,6 +22,7 @@ func releaseCommand() *cli.Command {
 		&cli.StringFlag{Name: "version", Usage: "its name, such as 1.1.0"},
 		&cli.StringSliceFlag{Name: "hardware", Usage: "compatible string it is for; again for more"},
 		&cli.Int64Flag{Name: "counter", Usage: "release counter", DefaultText: "one above the highest of the product"},
+		&cli.StringFlag{Name: "channel", Usage: "channel that it begins in: dev, beta or stable; see promote", DefaultText: "stable"},
 		&cli.StringFlag{Name: "min-agent", Usage: "least agent version, such as 1.2.0"},
 		&cli.StringFlag{Name: "notes-file", Usage: "release notes, text of at most 16 KiB"},
 		&cli.IntFlag{Name: "keep", Usage: "list at most this many releases, the newest",
@@ -60,6 +61,11 @@ func release(c *cli.Context) error {
 	o := signer.ReleaseOptions{
 		Out: c.String("out"), Image: c.String("image"), Product: c.String("product"), Version: c.String("version"),
 		Hardware: c.StringSlice("hardware"), Counter: c.Int64("counter"), MinAgent: c.String("min-agent"), Keep: c.Int("keep"), NoChunks: c.Bool("no-chunks"),
+	}
+	if o.Channel = firmware.Channel(c.String("channel")); o.Channel != "" {
+		if err := o.Channel.Check(); err != nil {
+			return usage("--channel: %w", err)
+		}
 	}
 	if err := patchFlags(c, &o); err != nil {
 		return err

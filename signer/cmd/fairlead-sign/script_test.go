@@ -17,6 +17,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/client"
 	"github.com/fairlead/fairlead/tufrepo/direction"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
@@ -47,6 +48,8 @@ func exit(err error) {
 //	repo-publish REPO BUNDLE   publishes, as fairlead-repo publish does
 //	make-image FILE SEED       an image of 3 MiB and a bit: noise, then text, then zeros
 //	make-direction KEY FILE    a director's direction, signed with KEY
+//	takes REPO PRODUCT/VERSION CHANNEL
+//	                           a device's client finds the release in that channel
 //	truncate FILE BYTES        cuts FILE off
 //	alter FILE OLD NEW         replaces the first OLD in FILE by NEW, which must be there
 func TestScripts(t *testing.T) {
@@ -59,6 +62,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
+			"takes":    takes,
 			"truncate": truncate,
 			"alter":    alter,
 		},
@@ -80,6 +84,20 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%v: exit code %d, want %d", args[1:], got, want)
+	}
+}
+
+func takes(ts *testscript.TestScript, neg bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	c, err := client.Open(client.Config{
+		Root: []byte(ts.ReadFile(filepath.Join(dir, "metadata/1.root.json"))), Source: client.FSSource(os.DirFS(dir)),
+	})
+	ts.Check(err)
+	defer c.Close()
+	t, err := c.Target(context.Background(), args[1]+".json")
+	ts.Check(err)
+	if string(t.Channel) != args[2] {
+		ts.Fatalf("a device finds %s in channel %s, want %s", args[1], t.Channel, args[2])
 	}
 }
 

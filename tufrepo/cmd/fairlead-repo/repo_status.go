@@ -93,10 +93,10 @@ func writeStatus(w io.Writer, s statusShown) {
 		row(w, r.Role, r.Version, shortTime(r.Expires))
 	}
 	fmt.Fprintln(w)
-	row(w, "RELEASE", "COUNTER", "HARDWARE")
+	row(w, "RELEASE", "COUNTER", "CHANNEL", "HARDWARE")
 	for _, p := range s.Products {
 		for _, r := range p.Releases {
-			row(w, r.Product+" "+r.Version, r.Counter, strings.Join(r.Hardware, " "))
+			row(w, r.Product+" "+r.Version, r.Counter, r.Channel, strings.Join(r.Hardware, " "))
 		}
 	}
 	fmt.Fprintf(w, "\ntimestamp made %s, to be renewed by %s\n", shortTime(s.Issued), shortTime(s.RenewDue))
