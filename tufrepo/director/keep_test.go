@@ -219,7 +219,7 @@ func TestRetention(t *testing.T) {
 		t.Fatalf("%+v %v", got, err)
 	}
 	for what, change := range map[string]func(*store.Settings){
-		"device": func(x *store.Settings) { x.DeviceDays = 0 }, "audit": func(x *store.Settings) { x.AuditDays = 29 }, "log": func(x *store.Settings) { x.LogDays = 3651 },
+		"device": func(x *store.Settings) { x.DeviceDays = 0 }, "audit": func(x *store.Settings) { x.AuditDays = 29 },
 	} {
 		if _, err := s.ChangeSettings(ctx, "acme", change); code(err) != wire.CodeBadRequest || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)

@@ -58,7 +58,7 @@ func checkSettings(s store.Settings) error {
 	for _, one := range []struct {
 		name        string
 		days, least int64
-	}{{"device", s.DeviceDays, 1}, {"audit", s.AuditDays, minAuditDays}, {"log", s.LogDays, 1}} {
+	}{{"device", s.DeviceDays, 1}, {"audit", s.AuditDays, minAuditDays}} {
 		if one.days < one.least || one.days > maxDays {
 			return refuse(wire.CodeBadRequest, "%s days are %d to %d, not %d", one.name, one.least, maxDays, one.days)
 		}

@@ -45,7 +45,6 @@ func (s *Service) patchSettings(w http.ResponseWriter, r *http.Request, _ *call)
 	out, err := s.director.ChangeSettings(r.Context(), r.PathValue("tenant"), func(old *store.Settings) {
 		change(&old.DeviceDays, in.DeviceDays)
 		change(&old.AuditDays, in.AuditDays)
-		change(&old.LogDays, in.LogDays)
 		change(&old.RollBack, in.RollBack)
 	})
 	if err != nil {

@@ -109,7 +109,9 @@ func TestAnotherDevicesName(t *testing.T) {
 // TestAMillionEvents: neither in one request, nor one after the other, nor in the database.
 func TestAMillionEvents(t *testing.T) {
 	var ahead atomic.Int64
-	s := newSite(t, func(c *service.Config) { c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	s := newSite(t, func(c *service.Config) {
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
 	u := s.enrolled(s.tenant("acme", 1), "s1")
 	if r := u.do("POST", wire.PathReports, []byte(`{"events":[`+strings.Repeat("{},", 1_000_000)+`{}]}`)); r.status != 413 {
 		t.Errorf("a million in one request: %d %.200s", r.status, r.body)

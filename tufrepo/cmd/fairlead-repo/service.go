@@ -188,12 +188,14 @@ func noArguments(c *cli.Context) error {
 }
 
 // serviceLog logs to stderr; --verbose shows what is normal too.
-func serviceLog(c *cli.Context) *slog.Logger {
+func serviceLog(c *cli.Context) *slog.Logger { return serviceLogTo(c, c.App.ErrWriter) }
+
+func serviceLogTo(c *cli.Context, w io.Writer) *slog.Logger {
 	level := slog.LevelInfo
 	if c.Bool("verbose") {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
 var errRefused = errors.New("not everything was directed: the reasons stand above; --force directs it all the same")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -49,6 +50,8 @@ token is made at the first start. An interrupt lets what runs come to its end.`,
 		&cli.StringSliceFlag{Name: "name", Usage: "`HOST` in the server certificate; may be repeated"},
 		&cli.StringFlag{Name: "tls-cert", Usage: "PEM `FILE` of another server certificate"},
 		&cli.StringFlag{Name: "tls-key", Usage: "PEM `FILE` of its key"},
+		&cli.StringFlag{Name: "log-file", Usage: "`FILE` to log to, a new one every day", DefaultText: "stderr"},
+		&cli.IntFlag{Name: "log-days", Usage: "keep log files for `N` days", Value: 45},
 		&cli.BoolFlag{Name: "verbose", Usage: "log every connection"},
 	)
 }
@@ -69,12 +72,17 @@ func serve(c *cli.Context) error {
 	if c.String("repo") == "" {
 		return serviceUsage("--repo is missing")
 	}
-	log := serviceLog(c)
-	repo, err := tufrepo.Open(c.String("repo"), tufrepo.Options{Log: log})
+	beside, err := brokerBeside(c)
 	if err != nil {
 		return err
 	}
-	beside, err := brokerBeside(c)
+	file, end, err := logFile(c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	log := serviceLogTo(c, file)
+	repo, err := tufrepo.Open(c.String("repo"), tufrepo.Options{Log: log})
 	if err != nil {
 		return err
 	}
@@ -94,6 +102,27 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	return s.Run(c.Context)
+}
+
+// logFile is where serve logs to, and what ends it.
+func logFile(c *cli.Context) (io.Writer, func(), error) {
+	path, days := c.String("log-file"), c.Int("log-days")
+	switch {
+	case path == "" && c.IsSet("log-days"):
+		return nil, nil, serviceUsage("--log-days is of no use without --log-file")
+	case path == "":
+		return c.App.ErrWriter, func() {}, nil
+	case days < 1 || days > 3650:
+		return nil, nil, serviceUsage("--log-days are 1 to 3650, not %d", days)
+	}
+	l, err := service.OpenLogFile(path, days, time.Now, c.App.ErrWriter)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(c.Context)
+	ended := make(chan struct{})
+	go func() { l.Keep(ctx, time.Hour); close(ended) }()
+	return l, func() { cancel(); <-ended; l.Close() }, nil
 }
 
 // brokerBeside reads the flags of a broker that is not the embedded one; nil without.

@@ -20,11 +20,10 @@ func settingsCommand() *cli.Command {
 
 What is older is removed once a day: events and ended updates of devices (1 to 3650 days, the
 newest update of each device stays), ended rollouts; entries of the audit log (30 to 3650
-days) up to a signed head; logs that devices have sent.`,
+days) up to a signed head. The log of the service itself: serve --log-file.`,
 			settingsSet, tenantFlags(
 				&cli.Int64Flag{Name: "device-days", Usage: "keep what devices said for `N` days"},
 				&cli.Int64Flag{Name: "audit-days", Usage: "keep the audit log for `N` days"},
-				&cli.Int64Flag{Name: "log-days", Usage: "keep logs that devices have sent for `N` days"},
 				&cli.BoolFlag{Name: "rollback", Usage: "a rollout may bring an earlier image back; --rollback=false: it may not"})...),
 	)
 }
@@ -45,7 +44,7 @@ func settingsSet(c *cli.Context) error {
 		return err
 	}
 	var in api.NewSettings
-	for name, to := range map[string]**int64{"device-days": &in.DeviceDays, "audit-days": &in.AuditDays, "log-days": &in.LogDays} {
+	for name, to := range map[string]**int64{"device-days": &in.DeviceDays, "audit-days": &in.AuditDays} {
 		if c.IsSet(name) {
 			n := c.Int64(name)
 			*to = &n
@@ -56,7 +55,7 @@ func settingsSet(c *cli.Context) error {
 		in.RollBack = &b
 	}
 	if in == (api.NewSettings{}) {
-		return serviceUsage("say what to change: --device-days, --audit-days, --log-days or --rollback")
+		return serviceUsage("say what to change: --device-days, --audit-days or --rollback")
 	}
 	s, err := ofTenant[api.Settings](c, "PATCH", "/settings", in)
 	if err != nil {
@@ -69,7 +68,6 @@ func showSettings(c *cli.Context, s api.Settings) error {
 	return serviceShow(c, s, func(w io.Writer) {
 		row(w, "device data", s.DeviceDays, "days")
 		row(w, "audit log", s.AuditDays, "days")
-		row(w, "device logs", s.LogDays, "days")
 		row(w, "rollback", s.RollBack, "")
 	})
 }

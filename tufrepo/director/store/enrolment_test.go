@@ -135,8 +135,8 @@ func testCustoms(t *testing.T, s *store.Store) {
 func TestSettings(t *testing.T) { fresh(t, testSettings) }
 
 func testSettings(t *testing.T, s *store.Store) {
-	set := store.Settings{DeviceDays: 1, AuditDays: 2, LogDays: 3, RollBack: true}
-	for i, want := range []store.Settings{{DeviceDays: 90, AuditDays: 365, LogDays: 45}, set, set} {
+	set := store.Settings{DeviceDays: 1, AuditDays: 2, RollBack: true}
+	for i, want := range []store.Settings{{DeviceDays: 90, AuditDays: 365}, set, set} {
 		update(t, s, func(tx *store.Tx) error {
 			if got, err := tx.Settings("acme"); got != want || err != nil {
 				t.Errorf("%d: %+v, %v", i, got, err)

@@ -9,19 +9,18 @@ import (
 type Settings struct {
 	DeviceDays int64 // how long events and ended updates of devices are kept
 	AuditDays  int64 // how long the audit chain is kept
-	LogDays    int64 // how long logs that devices have sent are kept
 	RollBack   bool  // a rollout may bring an earlier image back
 }
 
 // DefaultSettings are those of a tenant that has set none.
-func DefaultSettings() Settings { return Settings{DeviceDays: 90, AuditDays: 365, LogDays: 45} }
+func DefaultSettings() Settings { return Settings{DeviceDays: 90, AuditDays: 365} }
 
 // Settings returns a tenant's settings.
 func (t *Tx) Settings(tenant string) (Settings, error) {
 	s, err := get(t, func(r scanner) (s Settings, err error) {
-		err = r.Scan(&s.DeviceDays, &s.AuditDays, &s.LogDays, &s.RollBack)
+		err = r.Scan(&s.DeviceDays, &s.AuditDays, &s.RollBack)
 		return s, err
-	}, "SELECT device_days, audit_days, log_days, rollback FROM settings WHERE tenant = ?", tenant)
+	}, "SELECT device_days, audit_days, rollback FROM settings WHERE tenant = ?", tenant)
 	if errors.Is(err, ErrNotFound) {
 		return DefaultSettings(), nil
 	}
@@ -30,9 +29,9 @@ func (t *Tx) Settings(tenant string) (Settings, error) {
 
 // SetSettings replaces them.
 func (t *Tx) SetSettings(tenant string, s Settings) error {
-	return t.do(`INSERT INTO settings (tenant, device_days, audit_days, log_days, rollback) VALUES (?, ?, ?, ?, ?)
+	return t.do(`INSERT INTO settings (tenant, device_days, audit_days, rollback) VALUES (?, ?, ?, ?)
 	  ON CONFLICT (tenant) DO UPDATE SET device_days = excluded.device_days, audit_days = excluded.audit_days,
-	  log_days = excluded.log_days, rollback = excluded.rollback`, tenant, s.DeviceDays, s.AuditDays, s.LogDays, s.RollBack)
+	  rollback = excluded.rollback`, tenant, s.DeviceDays, s.AuditDays, s.RollBack)
 }
 
 // Policy returns a tenant's enrolment policy as JSON, and when it was set, or ErrNotFound.

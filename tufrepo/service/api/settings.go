@@ -7,7 +7,6 @@ package api
 type Settings struct {
 	DeviceDays int64 `json:"device_days"` // what devices said is kept so long
 	AuditDays  int64 `json:"audit_days"`
-	LogDays    int64 `json:"log_days"` // logs that devices have sent
 	RollBack   bool  `json:"rollback"` // a rollout may bring an earlier image back
 }
 
@@ -15,7 +14,6 @@ type Settings struct {
 type NewSettings struct {
 	DeviceDays *int64 `json:"device_days,omitempty"`
 	AuditDays  *int64 `json:"audit_days,omitempty"`
-	LogDays    *int64 `json:"log_days,omitempty"`
 	RollBack   *bool  `json:"rollback,omitempty"`
 }
 
