@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/tufrepo/bundle"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
 // Status is the state of a repository. Times are UTC.
@@ -20,13 +19,6 @@ type Status struct {
 	Files     FileStatus      `json:"files"`
 	Issued    time.Time       `json:"issued"`    // when the timestamp was made
 	RenewDue  time.Time       `json:"renew_due"` // when it is to be made anew
-}
-
-// RoleStatus is one role's newest metadata.
-type RoleStatus struct {
-	Role    string    `json:"role"`
-	Version int64     `json:"version"`
-	Expires time.Time `json:"expires"`
 }
 
 // ProductStatus is one product, as targets delegates it.
@@ -61,25 +53,14 @@ func (r *Repo) Status() (Status, error) {
 	s.Published, s.Settled = base.Timestamp() != nil, base.Settled()
 	if s.Published {
 		s.Issued, s.RenewDue = issued(base.Timestamp().Meta), r.due(base)
-		s.addRoles(base)
+		if err := s.addRoles(base, r.clock()); err != nil {
+			return s, err
+		}
 	}
 	if err := s.addProducts(base); err != nil {
 		return s, err
 	}
 	return s, r.addFiles(&s, base)
-}
-
-func (s *Status) addRoles(b *bundle.Base) {
-	add := func(role string, version int64, expires time.Time) {
-		s.Roles = append(s.Roles, RoleStatus{role, version, expires})
-	}
-	add(metadata.ROOT, b.Root().Signed.Version, b.Root().Signed.Expires)
-	add(metadata.TARGETS, b.Targets().Signed.Version, b.Targets().Signed.Expires)
-	add(metadata.SNAPSHOT, b.Snapshot().Version, b.Snapshot().Meta.Signed.Expires)
-	add(metadata.TIMESTAMP, b.Timestamp().Version, b.Timestamp().Meta.Signed.Expires)
-	for _, product := range b.Products() {
-		add(product, b.Role(product).Signed.Version, b.Role(product).Signed.Expires)
-	}
 }
 
 func (s *Status) addProducts(b *bundle.Base) error {

@@ -23,12 +23,15 @@ func statusCommand() *cli.Command {
 		`Examples:
 
   fairlead-repo status --repo /srv/fairlead
-  fairlead-repo status --repo /srv/fairlead --warn 30 --json
+  fairlead-repo status --repo /srv/fairlead --warn-days 30 --json
 
-Exit codes: 0 all is well; 6 metadata that people sign expires within --warn days, or the
+For each role: how many keys must sign and have signed, whose signatures there are and whose
+not, and the days until it expires.
+
+Exit codes: 0 all is well; 6 metadata that people sign expires within --warn-days, or the
 timestamp is long due to be renewed, or a publish was cut short.`,
 		status, serviceRepoFlag(),
-		&cli.IntFlag{Name: "warn", Usage: "`DAYS` before an expiry that count as soon", Value: 14})
+		&cli.IntFlag{Name: "warn-days", Aliases: []string{"warn"}, Usage: "`DAYS` before an expiry that count as soon", Value: 14})
 }
 
 // statusShown is what status prints.
@@ -41,8 +44,8 @@ func status(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
-	if c.Int("warn") < 0 {
-		return serviceUsage("--warn %d: give a number of days", c.Int("warn"))
+	if c.Int("warn-days") < 0 {
+		return serviceUsage("--warn-days %d: give a number of days", c.Int("warn-days"))
 	}
 	repo, err := openRepo(c)
 	if err != nil {
@@ -52,7 +55,7 @@ func status(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	shown := statusShown{s, attention(s, time.Now(), time.Duration(c.Int("warn"))*24*time.Hour)}
+	shown := statusShown{s, attention(s, time.Now(), time.Duration(c.Int("warn-days"))*24*time.Hour)}
 	if err := serviceShow(c, shown, func(w io.Writer) { writeStatus(w, shown) }); err != nil {
 		return err
 	}
@@ -88,9 +91,9 @@ func writeStatus(w io.Writer, s statusShown) {
 		fmt.Fprintln(w, "nothing is published yet: publish a bundle with the first root and targets")
 		return
 	}
-	row(w, "ROLE", "VERSION", "EXPIRES")
+	row(w, "ROLE", "VERSION", "EXPIRES", "DAYS", "SIGNED", "BY", "NOT BY")
 	for _, r := range s.Roles {
-		row(w, r.Role, r.Version, shortTime(r.Expires))
+		row(w, r.Role, r.Version, shortTime(r.Expires), r.Days, fmt.Sprintf("%d of %d", len(r.Signed), r.Threshold), holderNames(r.Signed), holderNames(r.Missing))
 	}
 	fmt.Fprintln(w)
 	row(w, "RELEASE", "COUNTER", "CHANNEL", "HARDWARE")
@@ -104,4 +107,12 @@ func writeStatus(w io.Writer, s statusShown) {
 	for _, line := range s.Attention {
 		fmt.Fprintf(w, "attention: %s\n", line)
 	}
+}
+
+func holderNames(keys []tufrepo.KeyHolder) string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.String()
+	}
+	return strings.Join(names, ", ")
 }
