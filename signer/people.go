@@ -2,6 +2,7 @@ package signer
 
 import (
 	"cmp"
+	"crypto"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,15 +48,20 @@ func LoadPublic(path string) (Public, error) {
 	if err != nil {
 		return Public{}, err
 	}
+	return NewPublic(path, pub)
+}
+
+// NewPublic is for a key that was not read from a file; name becomes the owner, if it can be a label.
+func NewPublic(name string, pub crypto.PublicKey) (Public, error) {
 	key, err := keyfile.TUFKey(pub)
 	if err != nil {
-		return Public{}, fmt.Errorf("public key %s: %w", path, err)
+		return Public{}, fmt.Errorf("public key %s: %w", name, err)
 	}
 	id, err := key.ID()
 	if err != nil {
-		return Public{}, fmt.Errorf("public key %s: %w", path, err)
+		return Public{}, fmt.Errorf("public key %s: %w", name, err)
 	}
-	return Public{Person{ownerOf(path), id}, key}, nil
+	return Public{Person{ownerOf(name), id}, key}, nil
 }
 
 // Keys are the keys of one role and how many of them must sign.

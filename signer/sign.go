@@ -90,25 +90,44 @@ func orNobody(s string) string {
 	return s
 }
 
-// Sign signs every file of the view and puts each in its place. A crash between two of them leaves the first
+// Sign signs every file of the view and puts each in its place. Nothing is written before every signature is made and
+// verified: a token that is pulled out, or lies, leaves the bundle as it was. A crash between two files leaves the first
 // signed; signing again does the rest. A file that was changed since it was read stops the work.
 func (s *Signing) Sign() error {
-	for _, file := range s.View.Files {
-		path := filepath.Join(s.View.Bundle, filepath.FromSlash(file.Name))
-		now, err := readFile(path, bundle.MaxTargets)
-		if err != nil {
+	signed := make([][]byte, len(s.View.Files))
+	for i, file := range s.View.Files {
+		if err := s.unchanged(file); err != nil {
+			return err
+		}
+		var err error
+		if signed[i], err = bundle.Sign(file.file.raw, s.key); err != nil {
+			return fmt.Errorf("signing %s; the bundle is as it was: %w", file.Name, err)
+		}
+	}
+	for _, file := range s.View.Files { // again: a token may have taken its time
+		if err := s.unchanged(file); err != nil {
+			return err
+		}
+	}
+	for i, file := range s.View.Files {
+		if err := durable.WriteFile(s.path(file), signed[i], 0o644); err != nil {
 			return fmt.Errorf("signing %s: %w", file.Name, err)
 		}
-		if !bytes.Equal(now, file.file.raw) {
-			return refuse("%s was changed after it was shown to you and is not signed; run sign again", file.Name)
-		}
-		data, err := bundle.Sign(now, s.key)
-		if err != nil {
-			return fmt.Errorf("signing %s: %w", file.Name, err)
-		}
-		if err := durable.WriteFile(path, data, 0o644); err != nil {
-			return fmt.Errorf("signing %s: %w", file.Name, err)
-		}
+	}
+	return nil
+}
+
+func (s *Signing) path(file FileView) string {
+	return filepath.Join(s.View.Bundle, filepath.FromSlash(file.Name))
+}
+
+func (s *Signing) unchanged(file FileView) error {
+	now, err := readFile(s.path(file), bundle.MaxTargets)
+	if err != nil {
+		return fmt.Errorf("signing %s: %w", file.Name, err)
+	}
+	if !bytes.Equal(now, file.file.raw) {
+		return refuse("%s was changed after it was shown to you and is not signed; run sign again", file.Name)
 	}
 	return nil
 }

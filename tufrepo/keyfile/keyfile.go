@@ -28,6 +28,8 @@ var (
 	ErrPassphrase = errors.New("wrong or missing passphrase")
 	// ErrPermissions: others than the owner can read the private key.
 	ErrPermissions = errors.New("private key can be read by others")
+	// ErrSignature: a key made something that is not its signature.
+	ErrSignature = errors.New("not used; the token, or what leads to it, is damaged or lies")
 )
 
 // Algorithm names a kind of key.

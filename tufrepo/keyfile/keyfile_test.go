@@ -209,6 +209,26 @@ func TestSignerDoesNotPassOnABadSignature(t *testing.T) {
 	}
 }
 
+// turncoat is a token that shows one key, and another once it has signed with that.
+type turncoat struct{ shown, used crypto.Signer }
+
+func (c *turncoat) Public() crypto.PublicKey { return c.shown.Public() }
+
+func (c *turncoat) Sign(r io.Reader, b []byte, o crypto.SignerOpts) ([]byte, error) {
+	c.shown = c.used
+	return c.used.Sign(r, b, o)
+}
+
+func TestSignerVerifiesWithTheKeyItWasMadeWith(t *testing.T) {
+	s, err := keyfile.NewSigner(&turncoat{generate(t, keyfile.ECDSAP256), generate(t, keyfile.ECDSAP256)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sig, err := s.SignMessage(strings.NewReader("release")); !errors.Is(err, keyfile.ErrSignature) || sig != nil {
+		t.Errorf("got %d bytes of signature and error %v, want ErrSignature", len(sig), err)
+	}
+}
+
 func TestKeysThatDevicesCannotVerify(t *testing.T) {
 	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	rsaKey, _ := rsa.GenerateKey(rand.Reader, 2048)

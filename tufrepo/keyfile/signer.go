@@ -17,15 +17,32 @@ import (
 // Signer signs metadata with one key. It is sigstore's signature.Signer, which
 // go-tuf's Metadata.Sign takes. The zero value is not usable.
 type Signer struct {
-	key crypto.Signer
+	key MessageSigner
+	pub crypto.PublicKey
 	tuf *metadata.Key
 	id  string
+}
+
+// MessageSigner is a key that lies elsewhere: a token, an agent, a service. It
+// is given whole messages, because some of those hash for themselves.
+type MessageSigner interface {
+	// SignMessage returns 64 bytes for Ed25519, and for P-256 the ASN.1 form of
+	// a signature of the message's SHA-256. Nobody has to trust it: the caller
+	// verifies.
+	SignMessage(message []byte) ([]byte, error)
 }
 
 // NewSigner wraps any crypto.Signer whose public key devices can verify, a key
 // in hardware included.
 func NewSigner(key crypto.Signer) (Signer, error) {
-	tuf, err := TUFKey(key.Public())
+	pub := key.Public()
+	return NewMessageSigner(pub, inProcess{key, pub})
+}
+
+// NewMessageSigner signs with a key that lies elsewhere. pub is the key that
+// every signature must verify with, whatever the other side says later.
+func NewMessageSigner(pub crypto.PublicKey, key MessageSigner) (Signer, error) {
+	tuf, err := TUFKey(pub)
 	if err != nil {
 		return Signer{}, err
 	}
@@ -33,7 +50,7 @@ func NewSigner(key crypto.Signer) (Signer, error) {
 	if err != nil {
 		return Signer{}, fmt.Errorf("naming a key: %w", err)
 	}
-	return Signer{key: key, tuf: tuf, id: id}, nil
+	return Signer{key: key, pub: pub, tuf: tuf, id: id}, nil
 }
 
 // TUFKey is the public key as it stands in metadata. Callers do not change it.
@@ -44,7 +61,7 @@ func (s Signer) ID() string { return s.id }
 
 // PublicKey implements signature.Signer.
 func (s Signer) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, error) {
-	return s.key.Public(), nil
+	return s.pub, nil
 }
 
 // SignMessage implements signature.Signer. It verifies the signature before it
@@ -54,22 +71,28 @@ func (s Signer) SignMessage(message io.Reader, _ ...signature.SignOption) ([]byt
 	if err != nil {
 		return nil, fmt.Errorf("reading what is to be signed: %w", err)
 	}
-	sig, err := s.sign(msg)
+	sig, err := s.key.SignMessage(msg)
 	if err != nil {
 		return nil, fmt.Errorf("signing with key %.12s: %w", s.id, err)
 	}
-	if err := verify(s.key.Public(), msg, sig); err != nil {
-		return nil, fmt.Errorf("signing with key %.12s: the key made a signature that does not verify: %w", s.id, err)
+	if err := verify(s.pub, msg, sig); err != nil {
+		return nil, fmt.Errorf("signing with key %.12s: the key made a signature that does not verify: %w: %w", s.id, ErrSignature, err)
 	}
 	return sig, nil
 }
 
-func (s Signer) sign(msg []byte) ([]byte, error) {
-	if _, ok := s.key.Public().(ed25519.PublicKey); ok {
-		return s.key.Sign(rand.Reader, msg, crypto.Hash(0))
+// inProcess is a key that this process can use by itself.
+type inProcess struct {
+	key crypto.Signer
+	pub crypto.PublicKey
+}
+
+func (k inProcess) SignMessage(msg []byte) ([]byte, error) {
+	if _, ok := k.pub.(ed25519.PublicKey); ok {
+		return k.key.Sign(rand.Reader, msg, crypto.Hash(0))
 	}
 	digest := sha256.Sum256(msg)
-	return s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	return k.key.Sign(rand.Reader, digest[:], crypto.SHA256)
 }
 
 func verify(pub crypto.PublicKey, msg, sig []byte) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/fairlead/fairlead/signer"
 	"github.com/fairlead/fairlead/tufrepo/cmdline"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
+	"github.com/fairlead/fairlead/tufrepo/keyref"
 	"github.com/fairlead/fairlead/tufrepo/tlog/monitor"
 )
 
@@ -52,9 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func exitCode(err error) int {
 	switch {
-	case errors.As(err, new(usageError)), errors.Is(err, signer.ErrAnchor):
+	case errors.As(err, new(usageError)), errors.Is(err, signer.ErrAnchor), errors.Is(err, keyref.ErrReference):
 		return exitUsage
-	case errors.Is(err, keyfile.ErrPassphrase):
+	case errors.Is(err, keyfile.ErrPassphrase), errors.Is(err, keyref.ErrPIN):
 		return exitPassphrase
 	case errors.Is(err, signer.ErrRefused), errors.Is(err, keyfile.ErrPermissions),
 		errors.Is(err, firmware.ErrCorrupt), errors.Is(err, firmware.ErrFormat), errors.Is(err, delta.ErrBase):
@@ -84,7 +85,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
   fairlead-repo publish ... first                   on the repository's machine
   fairlead-sign release --repo REPO ... --out r1    an image becomes a release
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 wrong passphrase, 4 signatures are still
+Exit codes: 0 done, 1 failure, 2 usage, 3 wrong passphrase or PIN, 4 signatures are still
 missing (verify), 5 refused, 6 the log has entries that nobody announced (monitor), 7 the log shows
 two faces (monitor).`,
 		Commands: []*cli.Command{

@@ -29,11 +29,11 @@ func lifetime(c *cli.Context) (time.Duration, error) {
 	return d, nil
 }
 
-// publicKeys reads the key files of a flag.
+// publicKeys reads the keys of a flag.
 func publicKeys(c *cli.Context, flag string) ([]signer.Public, error) {
 	var keys []signer.Public
 	for _, path := range c.StringSlice(flag) {
-		key, err := signer.LoadPublic(path)
+		key, err := publicKey(c, path)
 		if err != nil {
 			return nil, err
 		}

@@ -31,8 +31,8 @@ func releaseCommand() *cli.Command {
 		&cli.IntFlag{Name: "patches", Usage: "make patches from this many of the newest releases whose artifacts the repository has",
 			DefaultText: fmt.Sprintf("%d, or 0 with --patch-from", signer.DefaultPatches)},
 		&cli.BoolFlag{Name: "no-chunks", Usage: "no chunks for devices without a patch, which take as much room as the artifact, and more"},
-		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key `FILE`; again for more"},
-		expiresFlag(), passphraseFlag(), cmdline.ProgressFlag(), jsonFlag())
+		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key, a file or another `REF`erence; again for more"},
+		expiresFlag(), passphraseFlag(), keyTimeoutFlag(), cmdline.ProgressFlag(), jsonFlag())
 	return command("release", "turn an image into a release, in a bundle", " ",
 		`  fairlead-sign release --repo REPO --product cam --version 1.1.0 --hardware cam-rev-b \
       --image rootfs.img --out cam-1.1.0 --key dora.key

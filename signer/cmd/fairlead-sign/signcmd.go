@@ -16,15 +16,16 @@ func signCommand() *cli.Command {
 		`What you sign is shown first. Every file that waits for your key is signed.
 
   fairlead-sign sign cam-1.1.0 --key emil.key
+  fairlead-sign sign cam-1.1.0 --key 'pkcs11:token=ceremony;object=alice'
 
 The bundle carries the published files that it follows. To judge it by your own copy of
 the repository's metadata, or by a root that you trust:
 
   fairlead-sign sign cam-1.1.0 --key emil.key --repo REPO --root 1.root.json`,
 		append(baseFlags(),
-			&cli.StringFlag{Name: "key", Usage: "your private key `FILE`"},
-			&cli.BoolFlag{Name: "yes", Usage: "sign without asking"},
-			passphraseFlag(), jsonFlag()), sign)
+			append(keyFlags(),
+				&cli.StringFlag{Name: "key", Usage: "your private key: a file, or another `REF`erence, such as pkcs11: or ssh-agent:"},
+				&cli.BoolFlag{Name: "yes", Usage: "sign without asking"}, jsonFlag())...), sign)
 }
 
 func sign(c *cli.Context) error {

@@ -156,12 +156,3 @@ func confirm(ctx context.Context, question string) (bool, error) {
 		return false, ctx.Err()
 	}
 }
-
-// loadSigner loads a private key and asks for its passphrase if it has one.
-func loadSigner(c *cli.Context, path string) (keyfile.Signer, error) {
-	key, err := keyfile.Load(path, func() ([]byte, error) { return passphrase(c, path, false) })
-	if err != nil {
-		return keyfile.Signer{}, err
-	}
-	return keyfile.NewSigner(key)
-}

@@ -1,0 +1,5 @@
+//go:build kms || kms_aws
+
+package keyref
+
+import _ "github.com/sigstore/sigstore/pkg/signature/kms/aws"

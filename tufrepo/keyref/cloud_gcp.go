@@ -1,0 +1,5 @@
+//go:build kms || kms_gcp
+
+package keyref
+
+import _ "github.com/sigstore/sigstore/pkg/signature/kms/gcp"

@@ -1,0 +1,5 @@
+//go:build kms || kms_vault
+
+package keyref
+
+import _ "github.com/sigstore/sigstore/pkg/signature/kms/hashivault"
