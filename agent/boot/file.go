@@ -87,44 +87,18 @@ func lostState(running Slot) State {
 
 // Forbid implements Bootloader.
 func (f *File) Forbid(s Slot) error {
-	return f.change("forbidding", s, func(r *record, running Slot) error {
-		if s == r.Committed || s == running {
-			return ErrInUse
-		}
-		if s == r.Trial {
-			r.endTrial(false)
-		}
-		*r.slot(s) = SlotState{}
-		return nil
-	})
+	return f.change("forbidding", s, func(r *record, running Slot) error { return r.forbid(s, running) })
 }
 
 // Try implements Bootloader.
 func (f *File) Try(s Slot) error {
-	return f.change("trying", s, func(r *record, _ Slot) error {
-		if s == r.Committed {
-			return ErrInUse
-		}
-		*r.slot(s) = SlotState{Bootable: true}
-		r.Trial, r.Tries = s, f.tries
-		return nil
-	})
+	return f.change("trying", s, func(r *record, _ Slot) error { return r.try(s, f.tries) })
 }
 
 // Commit implements Bootloader. It is also the repair of a lost state. It saves twice, so that both generations hold the
 // new committed slot, and a copy that rots later does not bring the old one back.
 func (f *File) Commit(s Slot) error {
-	commit := func(r *record, running Slot) error {
-		if s != running && !r.slot(s).Bootable {
-			return ErrUnproven
-		}
-		if s != r.Trial {
-			r.endTrial(false)
-		}
-		*r.slot(s) = SlotState{Bootable: true}
-		r.Committed, r.Trial, r.Tries = s, "", 0
-		return nil
-	}
+	commit := func(r *record, running Slot) error { return r.commit(s, running) }
 	err := f.change("committing", s, commit)
 	if errors.Is(err, ErrLost) {
 		err = f.repair(s)
@@ -170,9 +144,14 @@ func (f *File) Cancel() error {
 
 // change edits what the state says of a slot.
 func (f *File) change(doing string, s Slot, edit func(r *record, running Slot) error) error {
+	return about(doing, s, func() error { return f.edit(edit) })
+}
+
+// about does something to a slot, and says in its error to which.
+func about(doing string, s Slot, do func() error) error {
 	err := fmt.Errorf("no such slot, want %s or %s", A, B)
 	if s.Valid() {
-		err = f.edit(edit)
+		err = do()
 	}
 	if err != nil {
 		return fmt.Errorf("%s slot %q: %w", doing, s, err)

@@ -68,6 +68,40 @@ func (r *record) endTrial(failed bool) {
 	r.Trial, r.Tries = "", 0
 }
 
+// forbid, try and commit are the agent's half of every kind of bootloader; see Bootloader.
+
+func (r *record) forbid(s, running Slot) error {
+	if s == r.Committed || s == running {
+		return ErrInUse
+	}
+	if s == r.Trial {
+		r.endTrial(false)
+	}
+	*r.slot(s) = SlotState{}
+	return nil
+}
+
+func (r *record) try(s Slot, tries int) error {
+	if s == r.Committed {
+		return ErrInUse
+	}
+	*r.slot(s) = SlotState{Bootable: true}
+	r.Trial, r.Tries = s, tries
+	return nil
+}
+
+func (r *record) commit(s, running Slot) error {
+	if s != running && !r.slot(s).Bootable {
+		return ErrUnproven
+	}
+	if s != r.Trial {
+		r.endTrial(false)
+	}
+	*r.slot(s) = SlotState{Bootable: true}
+	r.Committed, r.Trial, r.Tries = s, "", 0
+	return nil
+}
+
 func (r *record) state(running Slot) State {
 	return State{Running: running, Committed: r.Committed, Trial: r.Trial, TriesLeft: r.Tries, A: r.A, B: r.B}
 }
