@@ -98,11 +98,11 @@ func New(c Config, o Options) (*Agent, error) {
 	a := &Agent{cfg: c, o: o.withDefaults(), boot: o.Boot}
 	a.throttle.SetRate(c.Rate)
 	if a.boot == nil {
-		f, err := boot.OpenFile(c.Bootloader.Dir, boot.FileOptions{Disk: o.Disk})
+		b, err := c.Bootloader.open(o.Disk)
 		if err != nil {
 			return nil, err
 		}
-		a.boot = f
+		a.boot = b
 	}
 	return a, nil
 }

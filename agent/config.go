@@ -102,12 +102,6 @@ func (s SlotPaths) Path(slot boot.Slot) string {
 	return s.B
 }
 
-// BootConfig says how the agent tells the bootloader what to boot.
-type BootConfig struct {
-	Type string `json:"type"` // "file"
-	Dir  string `json:"dir"`  // of type file: the folder of its state
-}
-
 // HealthConfig is what a new release must pass before it is kept.
 type HealthConfig struct {
 	// Hooks is a folder of executables, all of which must succeed; empty means none.
@@ -186,8 +180,8 @@ func (c Config) withDefaults() Config {
 
 // from makes every path absolute, seen from dir.
 func (c Config) from(dir string) Config {
-	for _, p := range []*string{&c.CA, &c.ClaimFile, &c.Root, &c.DirectorRoot, &c.State,
-		&c.Slots.A, &c.Slots.B, &c.Bootloader.Dir, &c.Health.Hooks} {
+	for _, p := range append([]*string{&c.CA, &c.ClaimFile, &c.Root, &c.DirectorRoot, &c.State,
+		&c.Slots.A, &c.Slots.B, &c.Health.Hooks}, c.Bootloader.paths()...) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -282,11 +276,8 @@ func (c Config) checkSlots() error {
 	if c.SlotSize < 0 {
 		return keyError("slot_size", "%d is negative", c.SlotSize)
 	}
-	if c.Bootloader.Type != "file" {
-		return keyError("bootloader.type", "%q is not known, only \"file\"", c.Bootloader.Type)
-	}
-	if c.Bootloader.Dir == "" {
-		return keyError("bootloader.dir", "missing: name the folder that the bootloader reads")
+	if err := c.Bootloader.check(); err != nil {
+		return err
 	}
 	if slices.Contains(c.Reboot, "") {
 		return keyError("reboot", "empty word in %q: write [\"systemctl\", \"reboot\"]", strings.Join(c.Reboot, " "))

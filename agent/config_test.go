@@ -43,7 +43,7 @@ func TestConfigRefused(t *testing.T) {
 		want           string // in the message
 	}{
 		{"unknown key", `"product"`, `"produkt"`, `line 4: unknown key "produkt"; known here: bootloader, broker, ca,`},
-		{"unknown key below", `"dir"`, `"folder"`, `line 7: unknown key "folder"; known here: dir, type`},
+		{"unknown key below", `"dir"`, `"folder"`, `line 7: unknown key "folder"; known here: copies, dir, size, tries, type`},
 		{"key in other case", `"service"`, `"Service"`, `line 2: unknown key "Service"`},
 		{"key twice", `"root": "root.json"`, `"root": "root.json", "root": "x"`, `"root"`},
 		{"wrong type", `"bu-100"`, `100`, `line 5: key "hardware": want string, found a number`},
@@ -81,6 +81,50 @@ func TestConfigRefused(t *testing.T) {
 				t.Errorf("error: %.200v\nwant:  %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestConfigOfBootloaders opens what it can of each kind.
+func TestConfigOfBootloaders(t *testing.T) {
+	const file = `{"type": "file", "dir": "boot"}`
+	for _, tt := range []struct{ bootloader, want string }{
+		{file, ""},
+		{`{"type": "grub", "dir": "/boot/fairlead", "tries": 3}`, ""},
+		{`{"type": "uboot", "copies": [{"path": "/dev/mmcblk0", "offset": 1048576}, {"path": "/dev/mmcblk0", "offset": 1052672}]}`, ""},
+		{`{"type": "uboot", "copies": [{"path": "env0"}, {"path": "env1"}], "size": 8192}`, ""},
+		{`{"type": "grub"}`, `key "bootloader.dir": missing`},
+		{`{"type": "grub", "dir": "x", "size": 1024}`, `are of type "uboot"`},
+		{`{"type": "grub", "dir": "x", "tries": 8}`, `key "bootloader.tries": 8 is not within 1 and 7`},
+		{`{"type": "uboot"}`, `key "bootloader.copies": want the paths and offsets of two copies`},
+		{`{"type": "uboot", "copies": [{"path": "env0"}]}`, `key "bootloader.copies"`},
+		{`{"type": "uboot", "dir": "x", "copies": [{"path": "env0"}, {"path": "env1"}]}`, `key "bootloader.dir"`},
+		{`{"type": "uboot", "copies": [{"path": "env0", "at": 1}]}`, `unknown key "at"; known here: offset, path`},
+	} {
+		c, err := ParseConfig([]byte(strings.Replace(goodConfig, file, tt.bootloader, 1)))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", tt.bootloader, err, tt.want)
+		}
+		if c = c.from("/etc/fairlead"); tt.want == "" && len(c.Bootloader.Copies) > 0 && !filepath.IsAbs(c.Bootloader.Copies[1].Path) {
+			t.Errorf("%s: relative path %s", tt.bootloader, c.Bootloader.Copies[1].Path)
+		}
+	}
+}
+
+// TestConfiguredBootloaderIsOpened: a bootloader that is not there is an error before anything else is done.
+func TestConfiguredBootloaderIsOpened(t *testing.T) {
+	dir := t.TempDir()
+	for bootloader, want := range map[string]string{
+		`{"type": "grub", "dir": "` + dir + `"}`: "make it with grub-editenv",
+		`{"type": "uboot", "size": 1000, "copies": [{"path": "` + dir + `/0"}, {"path": "` + dir + `/1"}]}`: "size 1000, want a multiple of 512",
+		`{"type": "uboot", "copies": [{"path": "` + dir + `/0"}, {"path": "` + dir + `/1"}]}`:               "no such file",
+	} {
+		c, err := ParseConfig([]byte(strings.Replace(goodConfig, `{"type": "file", "dir": "boot"}`, bootloader, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(c, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", bootloader, err, want)
+		}
 	}
 }
 

@@ -58,6 +58,9 @@ func (w *keyWalker) value(t reflect.Type, path string) error {
 	if !isContainer {
 		return nil
 	}
+	if open == '[' && t != nil && t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
 	for w.dec.More() {
 		member := t
 		if open == '{' {
