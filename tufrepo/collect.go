@@ -27,7 +27,8 @@ type Collected struct {
 }
 
 // Collect removes files that no timestamp within the grace has led to, and the
-// temporary files of writers that were cut short. Roots stay for ever.
+// temporary files of writers that were cut short. Roots stay for ever. What a timestamp leads to
+// that has not expired stays whatever the grace: a device may hold it, or a cache in front of it.
 //
 // Since when a file is of no use is known from a journal that every publish and
 // renewal keeps. A file that nobody has noted yet gets its whole grace from now.
@@ -37,6 +38,7 @@ func (r *Repo) Collect(ctx context.Context, grace time.Duration) (Collected, err
 		return Collected{}, err
 	}
 	defer unlock()
+	grace = max(grace, time.Duration(r.config.TimestampLife))
 	used, err := reachable(base)
 	if err != nil {
 		return Collected{}, err

@@ -2,6 +2,7 @@ package tufrepo
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/client"
 	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
 )
 
@@ -54,6 +56,64 @@ func TestCollect(t *testing.T) {
 	if c := w.collect(0); len(c.Removed) > 1 {
 		t.Errorf("there was more to remove: %+v", c)
 	}
+}
+
+// Whoever holds a timestamp that has not expired finds all that it leads to, however short the grace; and every root.
+func TestCollectKeepsWhatAValidTimestampReaches(t *testing.T) {
+	w := newWorld(t)
+	w.publish(w.genesis())
+	held, err := os.ReadFile(w.repo.path(bundle.TimestampName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Hour)
+	w.withdraw("1.1.0", 2)
+	w.publish(w.rotateOnline())
+	w.now = w.now.Add(23*time.Hour - 2*time.Second)
+	w.collect(0)
+	fsys, err := w.repo.FS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.Open(client.Config{
+		Root:   []byte(repotest.Snapshot(t, w.repo.dir)["metadata/1.root.json"]),
+		Source: client.FSSource(overlay{noRoot2{fsys}, map[string][]byte{bundle.TimestampName: held}}), Clock: func() time.Time { return w.now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	target, err := c.Target(t.Context(), "base-unit/1.0.0.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Manifest(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(w.repo.path(bundle.BlobName(m.Artifact.SHA256))); err != nil {
+		t.Error(err)
+	}
+	w.now = w.now.Add(2 * Grace)
+	w.collect(0)
+	for _, root := range []string{"metadata/1.root.json", "metadata/2.root.json"} {
+		if _, err := os.Stat(w.repo.path(root)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(w.repo.path("metadata/1.snapshot.json")); err == nil {
+		t.Error("what expired long ago is still there")
+	}
+}
+
+// noRoot2 is a copy of a repository in which a cache has not seen the second root yet.
+type noRoot2 struct{ fs.FS }
+
+func (f noRoot2) Open(name string) (fs.File, error) {
+	if name == "metadata/2.root.json" {
+		return nil, fs.ErrNotExist
+	}
+	return f.FS.Open(name)
 }
 
 // Without a journal, or with a damaged one, the grace starts anew.

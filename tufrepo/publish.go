@@ -17,6 +17,9 @@ import (
 type PublishOptions struct {
 	// Progress, if set, is told how many bytes of blobs are in place.
 	Progress func(done, total int64)
+	// OldestRoot is the version of the oldest root that a device in the field may have: the result is tried from it, too.
+	// 0 means the first.
+	OldestRoot int64
 }
 
 // Published says what a publish has done.

@@ -4,15 +4,25 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/client"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// rehearse lets the device's client go through a state: from the first root,
-// as a device that was made with it, and from the newest.
+// rehearse lets the device's client go through a state: from the oldest root that
+// is still in the field, as a device that was made with it, and from the newest.
 func (p *publication) rehearse(ctx context.Context, view fs.FS, b *bundle.Base) error {
 	roots := b.Roots()
+	if oldest := p.opts.OldestRoot; oldest > 0 {
+		i := slices.IndexFunc(roots, func(d *bundle.Doc[metadata.RootType]) bool { return d.Version == oldest })
+		if i < 0 {
+			return fmt.Errorf("root %d, which is to be the oldest in the field, is not there: the repository has %d to %d",
+				oldest, roots[0].Version, roots[len(roots)-1].Version)
+		}
+		roots = roots[i:]
+	}
 	starts := roots[:1]
 	if len(roots) > 1 {
 		starts = append(starts[:1:1], roots[len(roots)-1])

@@ -19,7 +19,8 @@ func publishCommand() *cli.Command {
   fairlead-repo publish --repo /srv/fairlead first
   fairlead-repo publish --repo /srv/fairlead release-1.1.0 --json
 
-The bundle is verified as a device would verify it, and tried with the device's own code,
+The bundle is verified as a device would verify it, and tried with the device's own code, from
+the newest root and from the oldest,
 before anything changes for devices; then it appears in one step. If it is interrupted, run
 it again. Problems are listed one to a line, with what to do about them; with --json they are
 in "problems".
@@ -29,7 +30,8 @@ witnesses are asked; without enough of them nothing is published.
 
 Exit codes: 0 published, or there already; 3 the repository has moved on: build the bundle
 again; 4 another publisher is at work; 5 the bundle is not good, or not signed by enough people.`,
-		publish, serviceRepoFlag(), cmdline.ProgressFlag())
+		publish, serviceRepoFlag(), cmdline.ProgressFlag(),
+		&cli.Int64Flag{Name: "oldest-root", Usage: "`VERSION` of the oldest root in the field, from which the result is tried", DefaultText: "the first"})
 }
 
 func publish(c *cli.Context) error {
@@ -37,13 +39,16 @@ func publish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.IsSet("oldest-root") && c.Int64("oldest-root") < 1 {
+		return serviceUsage("--oldest-root %d: give the version of a root", c.Int64("oldest-root"))
+	}
 	repo, err := openRepo(c)
 	if err != nil {
 		return err
 	}
 	quietLog()
 	p := cmdline.NewProgress(c, "publishing")
-	done, err := repo.Publish(c.Context, dir, tufrepo.PublishOptions{Progress: p.Report()})
+	done, err := repo.Publish(c.Context, dir, tufrepo.PublishOptions{Progress: p.Report(), OldestRoot: c.Int64("oldest-root")})
 	p.End()
 	if err != nil {
 		return showProblems(c, err)
@@ -119,7 +124,8 @@ func gcCommand() *cli.Command {
   fairlead-repo gc --repo /srv/fairlead --grace 30d
 
 A device that read an older timestamp may still be fetching what it led to: that is what the
-grace is for. Roots are kept for ever.`,
+grace is for. It is never shorter than the life of a timestamp, so that whatever a valid one
+leads to is there. Roots are kept for ever.`,
 		gc, serviceRepoFlag(),
 		&cli.StringFlag{Name: "grace", Usage: "keep what was of use this long ago", Value: "7d"})
 }
