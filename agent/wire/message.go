@@ -191,6 +191,9 @@ const (
 	CmdResume    = "resume" // go on
 )
 
+// Commands are the names of all of them.
+func Commands() []string { return []string{CmdCheck, CmdReportNow, CmdPing, CmdPause, CmdResume} }
+
 // Cmd asks a device for something now. One that has expired is ignored; one whose ID was
 // answered already is answered again without being done again.
 type Cmd struct {

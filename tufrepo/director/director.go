@@ -49,6 +49,7 @@ type Director struct {
 	older     atomic.Pointer[OlderCopy] // nil in order
 	tries     tries
 	codeKey   []byte
+	answers   answers
 
 	again   chan struct{} // wakes ReissueLoop
 	devices sync.Map      // id -> *talk

@@ -60,7 +60,10 @@ func (d *Director) decode(id Identity, leaf string, payload []byte) (intake, err
 		_, err := wire.DecodePresence(payload)
 		return touch, err
 	case wire.LeafReply:
-		_, err := wire.DecodeReply(payload)
+		r, err := wire.DecodeReply(payload)
+		if err == nil {
+			d.answers.heard(id.Device, r)
+		}
 		return touch, err
 	case wire.LeafProgress:
 		p, err := wire.DecodeProgress(payload)

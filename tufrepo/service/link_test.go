@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,10 +25,11 @@ import (
 type heard struct {
 	directions chan []byte
 	connected  chan string
+	cmds       chan wire.Cmd
 }
 
 func (h heard) Direction(raw []byte)       { h.directions <- raw }
-func (h heard) Cmd(wire.Cmd)               {}
+func (h heard) Cmd(c wire.Cmd)             { h.cmds <- c }
 func (h heard) Connected(transport string) { h.connected <- transport }
 
 // TestAgentLink is the agent's own link, by each of its ways: enrolled, directed, heard.
@@ -75,7 +78,7 @@ func (s *site) linkWorks(t *testing.T, token, way string, change func(*link.Conf
 	change(&c)
 	l, err := link.New(c)
 	must(t, err)
-	h := heard{make(chan []byte, 100), make(chan string, 100)}
+	h := heard{make(chan []byte, 100), make(chan string, 100), make(chan wire.Cmd, 100)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); l.Run(ctx, h) }()
@@ -104,9 +107,49 @@ func (s *site) linkWorks(t *testing.T, token, way string, change func(*link.Conf
 	if len(all.Updates) != 1 || all.Updates[0].State != "rolled_back" || all.Updates[0].Reason != "health" {
 		t.Errorf("updates %+v", all)
 	}
+	s.commandWorks(t, u, l, h, way)
 	until(t, "the report has come", func() bool {
 		var d api.Device
 		s.ask("GET", "/devices/"+u.resp.Device, nil, &d)
 		return d.Version == "1.0.0" && d.Accepted == 2 && strings.Contains(string(d.Reported), way)
 	})
+}
+
+// commandWorks asks the device for something, which has to be answered under the number it came with.
+func (s *site) commandWorks(t *testing.T, u *unit, l *link.Link, h heard, way string) {
+	t.Helper()
+	path := "/devices/" + u.resp.Device + "/command"
+	var refused *api.Error
+	for in, code := range map[string]string{"": wire.CodeBadRequest, "self-destruct": wire.CodeBadRequest} {
+		if err := s.api.Do(t.Context(), "POST", path, api.Command{Command: in}, nil); !errors.As(err, &refused) || refused.Code != code {
+			t.Errorf("command %q: %v, want %s", in, err, code)
+		}
+	}
+	if way == wire.TransportHTTPS {
+		if err := s.api.Do(t.Context(), "POST", path, api.Command{Command: wire.CmdCheck}, nil); !errors.As(err, &refused) || refused.Code != wire.CodeConflict {
+			t.Errorf("command to a device without MQTT: %v", err)
+		}
+		return
+	}
+	for _, name := range wire.Commands() {
+		asked := make(chan wire.Cmd, 1)
+		go func() {
+			c := <-h.cmds
+			asked <- c
+			l.Reply(wire.Reply{Schema: 1, ID: "another", OK: true, Detail: "not this one"})
+			l.Reply(wire.Reply{Schema: 1, ID: c.ID, OK: c.Name != wire.CmdPause, Detail: "it is " + c.Name})
+		}()
+		var out api.Commanded
+		s.ask("POST", path, api.Command{Command: name}, &out)
+		c := <-asked
+		if c.Name != name || c.ID != out.ID || !c.Expires.Equal(out.Expires) || time.Until(c.Expires) > time.Minute || time.Until(c.Expires) < 30*time.Second {
+			t.Errorf("%s: sent %+v, answered %+v", name, c, out)
+		}
+		if !out.Answered || out.OK == (name == wire.CmdPause) || out.Detail != "it is "+name {
+			t.Errorf("%s: %+v", name, out)
+		}
+	}
+	if told := s.log("acme", url.Values{"action": {"device.command"}}); len(told) < len(wire.Commands()) || told[0].Object != "device/"+u.resp.Device {
+		t.Errorf("the audit log has %+v", told)
+	}
 }

@@ -25,6 +25,8 @@ func (s *Service) fleetRoutes() []operatorRoute {
 			about: "one device, and what it said last", out: api.Device{}},
 		{pattern: "POST /api/v1/devices/{id}/revoke", permission: access.DeviceRevoke, action: audit.DeviceRevoke, asks: true, handle: s.postRevoke,
 			about: "withdraw a device's identity, at once and for good", out: api.Device{}},
+		{pattern: "POST /api/v1/devices/{id}/command", permission: access.DirectWrite, action: audit.DeviceCommand, asks: true, handle: s.postCommand,
+			about: "ask a connected device for something now, and wait a moment for its answer", in: api.Command{}, out: api.Commanded{}},
 		{pattern: "POST /api/v1/directions", permission: access.DirectWrite, action: audit.DirectSend, asks: true, handle: s.postDirections,
 			about: "direct a release, or nothing, to devices", in: api.Order{}, out: api.Outcomes{}},
 		{pattern: "GET /api/v1/updates", permission: access.ReportRead, asks: true, handle: s.getUpdates,

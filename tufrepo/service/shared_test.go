@@ -48,7 +48,7 @@ func (u *unit) linkedTo(t *testing.T, service string, authority []byte, broker *
 		Timing: link.Timing{Start: 10 * time.Millisecond, BackoffMin: 10 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
 			Poll: time.Hour, FallbackPoll: time.Hour, Stop: 100 * time.Millisecond}})
 	must(t, err)
-	a := &agentLink{u, heard{make(chan []byte, 100), make(chan string, 100)}, box}
+	a := &agentLink{u, heard{make(chan []byte, 100), make(chan string, 100), make(chan wire.Cmd, 100)}, box}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); l.Run(ctx, a.heard) }()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
 
@@ -49,6 +51,20 @@ repair; that makes a new device.`, deviceRevoke, clientFlags()...),
 
 An empty text removes an attribute. The time zone says when the windows of rollouts open.`,
 			deviceSet, clientFlags(&cli.StringFlag{Name: "zone", Usage: "IANA time `ZONE`; empty for that of the plan"})...),
+		serviceLeaf("poke", "ask a connected device for something now", "ID [COMMAND]",
+			`Examples:
+
+  fairlead-repo device poke ID --repo REPO
+  fairlead-repo device poke ID report-now --repo REPO
+
+check       look for a direction, and try at once what has failed and waits for its turn; without COMMAND
+report-now  send the inventory again
+ping        do nothing but answer
+pause       fetch nothing more of images, until resume or the agent's next start
+resume      go on
+
+It is for devices that are connected by MQTT, and good for a minute. Exit code 1 when the
+device does not answer within 5 seconds, or says no.`, devicePoke, clientFlags()...),
 		serviceLeaf("cloud", "switch a device's cloud connection off, or take that back", "ID on|off",
 			`Examples:
 
@@ -166,6 +182,32 @@ func deviceSet(c *cli.Context) error {
 		return err
 	}
 	return showDevice(c, d)
+}
+
+func devicePoke(c *cli.Context) error {
+	if c.NArg() < 1 || c.NArg() > 2 {
+		return serviceUsage("give ID, and perhaps one command")
+	}
+	in := api.Command{Command: cmp.Or(c.Args().Get(1), wire.CmdCheck)}
+	out, err := asked[api.Commanded](c, "POST", "/devices/"+url.PathEscape(c.Args().First())+"/command", in)
+	if err != nil {
+		return err
+	}
+	err = serviceShow(c, out, func(w io.Writer) {
+		row(w, "command", in.Command)
+		row(w, "answered", out.Answered)
+		row(w, "done", out.OK)
+		row(w, "detail", out.Detail)
+	})
+	switch {
+	case err != nil:
+		return err
+	case !out.Answered:
+		return fmt.Errorf("the device has not answered yet; what it is asked for is good until %s", shortTime(out.Expires))
+	case !out.OK:
+		return fmt.Errorf("the device does not do it: %s", out.Detail)
+	}
+	return nil
 }
 
 func deviceCloud(c *cli.Context) error {

@@ -33,6 +33,8 @@ func TestWalk(t *testing.T) {
 		}
 		script = strings.ReplaceAll(script, ":"+port, ":"+freePort(t))
 	}
+	// What the page has no room for: an agent is asked for something.
+	script = strings.Replace(script, "cat > plan.json", poke+"cat > plan.json", 1)
 	dir := t.TempDir()
 	out, err := runScript(t, dir, script)
 	if err != nil {
@@ -48,6 +50,12 @@ func TestWalk(t *testing.T) {
 		t.Log(out)
 	}
 }
+
+const poke = `
+ID=$(fairlead-repo device list --limit 1 --json | sed -n 's/.*"id": "\(.*\)",/\1/p')
+until fairlead-repo device poke $ID > /dev/null 2>&1; do sleep 0.1; done
+for command in check report-now ping pause resume; do fairlead-repo device poke $ID $command | grep -q 'done *true'; done
+`
 
 // TestWalkLeavesNobodyBehind stops a script in its middle.
 func TestWalkLeavesNobodyBehind(t *testing.T) {

@@ -21,6 +21,8 @@ const (
 	DeviceRevoke Action = "device.revoke" // its identity was withdrawn
 	DevicePurge  Action = "device.purge"  // all that is known of it was erased, but for this log
 
+	DeviceCommand Action = "device.command" // it was asked for something at once
+
 	GroupAdd    Action = "group.add"    // a group was made
 	GroupEdit   Action = "group.edit"   // it was renamed, moved, or its rule changed
 	GroupRemove Action = "group.remove" // it was removed
@@ -95,7 +97,7 @@ const (
 func Actions() []Action {
 	return slices.Sorted(slices.Values([]Action{
 		TenantAdd, TenantRoot, TenantKey, TenantSettings, TenantPurge,
-		DeviceEdit, DeviceRevoke, DevicePurge,
+		DeviceEdit, DeviceRevoke, DevicePurge, DeviceCommand,
 		GroupAdd, GroupEdit, GroupRemove, GroupAssign,
 		EnrollPolicy, ClaimAdd, ClaimRevoke, ExpectedAdd, ExpectedFree, ExpectedRemove, CloneDrop, DeviceKeyAdd, DeviceKeyRevoke,
 		ReleasePublish,

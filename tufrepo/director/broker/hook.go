@@ -149,8 +149,13 @@ func (*hook) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet {
 func (*hook) OnSubscribed(cl *mqtt.Client, pk packets.Packet, codes []byte) {
 	s := sessionOf(cl)
 	for i, sub := range pk.Filters {
-		if _, _, leaf, err := wire.ParseTopic(sub.Filter); err == nil && leaf == wire.LeafDirection && codes[i] <= 1 {
+		_, _, leaf, err := wire.ParseTopic(sub.Filter)
+		switch {
+		case err != nil || codes[i] > 1:
+		case leaf == wire.LeafDirection:
 			s.granted(sub)
+		case leaf == wire.LeafCmd:
+			s.listen(true)
 		}
 	}
 }
@@ -165,8 +170,13 @@ func (*hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
 func (*hook) OnUnsubscribed(cl *mqtt.Client, pk packets.Packet) {
 	s := sessionOf(cl)
 	for _, sub := range pk.Filters {
-		if _, _, leaf, err := wire.ParseTopic(sub.Filter); err == nil && leaf == wire.LeafDirection {
+		_, _, leaf, err := wire.ParseTopic(sub.Filter)
+		switch {
+		case err != nil:
+		case leaf == wire.LeafDirection:
 			s.unsubscribe()
+		case leaf == wire.LeafCmd:
+			s.listen(false)
 		}
 	}
 }

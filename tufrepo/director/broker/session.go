@@ -49,6 +49,10 @@ type session struct {
 	packet  uint16                // id of the last delivery
 	unack   *time.Timer           // runs while that is not acknowledged
 	sent    int64                 // version of the last delivery
+
+	listens   bool        // is subscribed to commands
+	commandID uint16      // packet id of the last command
+	commanded *time.Timer // runs while that is not acknowledged
 }
 
 func (s *session) client() *mqtt.Client {
@@ -70,6 +74,7 @@ func (s *session) end() {
 	if s.unack != nil {
 		s.unack.Stop()
 	}
+	s.stopCommand()
 }
 
 // disconnect says why and ends the connection.
@@ -229,7 +234,7 @@ func (s *session) next() (packets.Packet, *mqtt.Client, int64, error) {
 		Created:     time.Now().Unix(),
 	}
 	if pk.FixedHeader.Qos > 0 {
-		s.packet = s.packet%0xffff + 1
+		s.packet = s.packet%(commandIDs-1) + 1
 		pk.PacketID = s.packet
 		// Before the write: the answer may be here before it returns.
 		s.unack = time.AfterFunc(s.b.AckTimeout, s.giveUp)
@@ -242,6 +247,10 @@ func (s *session) next() (packets.Packet, *mqtt.Client, int64, error) {
 func (s *session) acknowledged(id uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if id == s.commandID {
+		s.stopCommand()
+		return
+	}
 	if s.unack == nil || id != s.packet {
 		return
 	}
@@ -260,6 +269,6 @@ func (s *session) stopWaiting() {
 // giveUp ends a connection on which no PUBACK comes: only a new one may send again
 // (MQTT 5, 4.4).
 func (s *session) giveUp() {
-	s.b.Log.Warn("device does not acknowledge its direction", "device", s.id.Device)
+	s.b.Log.Warn("device does not acknowledge its direction, or a command", "device", s.id.Device)
 	s.disconnect(packets.ErrUnspecifiedError)
 }

@@ -335,3 +335,31 @@ type noAuth struct{}
 
 func (noAuth) Authenticate(*paho.Auth) *paho.Auth { return &paho.Auth{ReasonCode: 0x18} }
 func (noAuth) Authenticated()                     {}
+
+// Errors of Command.
+var (
+	ErrDown = errors.New("the broker is not reached now: nothing was sent")
+	ErrAway = errors.New("the device is not connected to the broker")
+)
+
+// Command publishes a command, which the broker drops after a time. It returns when the broker has it.
+func (r *Client) Command(ctx context.Context, to director.Identity, payload []byte, expires time.Duration) error {
+	if !r.up.Load() {
+		return ErrDown
+	}
+	ctx, cancel := context.WithTimeout(ctx, packetTimeout)
+	defer cancel()
+	life := uint32(max(expires, time.Second) / time.Second)
+	resp, err := r.manager.Load().Publish(ctx, &paho.Publish{QoS: 1, Topic: wire.Topic(to.Tenant, to.Device, wire.LeafCmd), Payload: payload,
+		Properties: &paho.PublishProperties{ContentType: "application/json", MessageExpiry: &life}})
+	if err != nil && (resp == nil || resp.ReasonCode < 0x80) {
+		return errors.Join(ErrDown, err)
+	}
+	switch {
+	case resp != nil && resp.ReasonCode == 0x10: // nobody is subscribed
+		return ErrAway
+	case resp != nil && resp.ReasonCode >= 0x80:
+		return fmt.Errorf("the broker answers %#x: does its access list let the director write commands?", resp.ReasonCode)
+	}
+	return nil
+}
