@@ -6,34 +6,52 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/fairlead/fairlead/tufrepo/director/audit"
 	"github.com/fairlead/fairlead/tufrepo/director/auditlog"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
+	"github.com/fairlead/fairlead/tufrepo/director/store/storetest"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
 
 var noon = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+
+var server storetest.Server
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	server.Stop()
+	os.Exit(code)
+}
+
+// both runs a test on both engines, each with a new database.
+func both(t *testing.T, test func(t *testing.T, where string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, filepath.Join(t.TempDir(), "fairlead.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, server.Database(t)) })
+}
 
 // book is a database with a chain of a tenant.
 type book struct {
 	*store.Store
 	t      testing.TB
 	tenant string
-	path   string
+	where  string // path or URL
 	key    keyfile.Signer
 	keys   audit.Keys
 }
 
-func newBook(t testing.TB, rows int) *book {
+func newBook(t testing.TB, where string, rows int) *book {
 	t.Helper()
-	b := &book{t: t, tenant: "acme", path: filepath.Join(t.TempDir(), "fairlead.db")}
+	b := &book{t: t, tenant: "acme", where: where}
 	var err error
-	b.Store, err = store.Open(t.Context(), b.path, store.Options{})
+	b.Store, err = store.Open(t.Context(), b.where, store.Options{})
 	must(t, err)
 	t.Cleanup(func() { b.Close() })
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
@@ -76,17 +94,30 @@ func (b *book) verify() (audit.Report, error) {
 	return auditlog.Verify(b.t.Context(), b.Store, b.tenant, b.keys, nil)
 }
 
+// behind changes the database behind everybody's back, by a statement in SQLite's dialect.
 func (b *book) behind(statement string) {
 	b.t.Helper()
-	db, err := sql.Open("sqlite", b.path)
+	if strings.HasPrefix(b.where, "postgres:") {
+		c, err := pgx.Connect(b.t.Context(), b.where)
+		must(b.t, err)
+		defer c.Close(context.Background())
+		tag, err := c.Exec(b.t.Context(), strings.NewReplacer("zeroblob(32)", "decode(repeat('00', 32), 'hex')", "BLOB", "BYTEA").Replace(statement))
+		if err != nil || tag.RowsAffected() != 1 {
+			b.t.Fatal(tag, err)
+		}
+		return
+	}
+	db, err := sql.Open("sqlite", b.where)
 	must(b.t, err)
 	defer db.Close()
 	_, err = db.Exec("PRAGMA busy_timeout = 5000; " + statement)
 	must(b.t, err)
 }
 
-func TestVerifyFindsEveryColumn(t *testing.T) {
-	b := newBook(t, 0)
+func TestVerifyFindsEveryColumn(t *testing.T) { both(t, verifyFindsEveryColumn) }
+
+func verifyFindsEveryColumn(t *testing.T, where string) {
+	b := newBook(t, where, 0)
 	cases := []struct{ set, want string }{
 		{"at = at + 1000000000", "searching"}, {"actor = 'nobody'", "searching"}, {"role = 'admin'", "searching"},
 		{"action = 'token.add'", "searching"}, {"object = ''", "searching"}, {"outcome = 'failed'", "searching"}, {"detail = '{}'", "searching"},
@@ -111,8 +142,10 @@ func TestVerifyFindsEveryColumn(t *testing.T) {
 	}
 }
 
-func TestSealOnceForWhatIsNew(t *testing.T) {
-	b := newBook(t, 3)
+func TestSealOnceForWhatIsNew(t *testing.T) { both(t, sealOnceForWhatIsNew) }
+
+func sealOnceForWhatIsNew(t *testing.T, where string) {
+	b := newBook(t, where, 3)
 	heads := func() int {
 		s, err := auditlog.ReadSealed(t.Context(), b.Store, "acme")
 		must(t, err)
@@ -140,8 +173,10 @@ func TestSealOnceForWhatIsNew(t *testing.T) {
 }
 
 // TestWhatWasChangedIsNotSealed: a signature would vouch for it.
-func TestWhatWasChangedIsNotSealed(t *testing.T) {
-	b := newBook(t, 3)
+func TestWhatWasChangedIsNotSealed(t *testing.T) { both(t, whatWasChangedIsNotSealed) }
+
+func whatWasChangedIsNotSealed(t *testing.T, where string) {
+	b := newBook(t, where, 3)
 	must(t, b.seal(noon))
 	b.append(4)
 	b.append(5)
@@ -155,8 +190,10 @@ func TestWhatWasChangedIsNotSealed(t *testing.T) {
 }
 
 // TestPrunedChain begins at a boundary that was signed.
-func TestPrunedChain(t *testing.T) {
-	b := newBook(t, 3)
+func TestPrunedChain(t *testing.T) { both(t, prunedChain) }
+
+func prunedChain(t *testing.T, where string) {
+	b := newBook(t, where, 3)
 	must(t, b.seal(noon))
 	b.append(4)
 	must(t, b.seal(noon.AddDate(0, 0, 1)))
@@ -166,8 +203,10 @@ func TestPrunedChain(t *testing.T) {
 	}
 }
 
-func TestNoteAndChangeAreOne(t *testing.T) {
-	b := newBook(t, 0)
+func TestNoteAndChangeAreOne(t *testing.T) { both(t, noteAndChangeAreOne) }
+
+func noteAndChangeAreOne(t *testing.T, where string) {
+	b := newBook(t, where, 0)
 	count := func() int {
 		n := 0
 		for _, err := range auditlog.Rows(t.Context(), b.Store, "acme", 0) {
@@ -212,7 +251,7 @@ func TestDetailIsBounded(t *testing.T) {
 // BenchmarkVerify is a check of a chain in the database.
 func BenchmarkVerify(b *testing.B) {
 	const rows = 20_000
-	book := newBook(b, 0)
+	book := newBook(b, filepath.Join(b.TempDir(), "fairlead.db"), 0)
 	must(b, book.Update(b.Context(), func(tx *store.Tx) error {
 		for n := range rows {
 			if err := auditlog.Append(tx, "acme", entry(n)); err != nil {
