@@ -5,6 +5,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath
 TAGS    := urfave_cli_no_docs
+# Keys in clouds: make build KMS=kms for all, or KMS="kms_aws kms_vault".
+KMS     ?=
+PLUGIN  := sigstore-kms-pkcs11
 TOOLS   := fairlead-sign:signer fairlead-repo:tufrepo fairlead-agent:agent fairlead-sim:simulator
 
 # The race detector needs a C compiler; without one the tests run without it, and say so. It does not watch SQLite, which
@@ -16,9 +19,11 @@ RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo "-race -gcflags=mo
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-build: ## build the four tools into bin/
+build: ## build the four tools into bin/, and the plugin for tokens where there is a C compiler
 	@for t in $(TOOLS); do n=$${t%%:*}; d=$${t#*:}; \
-	  echo "building bin/$$n"; $(BUILD) -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/$$n ./$$d/cmd/$$n || exit 1; done
+	  echo "building bin/$$n"; $(BUILD) -tags '$(TAGS) $(KMS)' -ldflags '$(LDFLAGS)' -o bin/$$n ./$$d/cmd/$$n || exit 1; done
+	@command -v $${CC:-cc} >/dev/null 2>&1 || { echo "no C compiler: without bin/$(PLUGIN), for keys on tokens (apt-get install gcc libc6-dev)"; exit 0; }; \
+	  echo "building bin/$(PLUGIN)"; CGO_ENABLED=1 $(GO) build -trimpath -ldflags '-s -w' -o bin/$(PLUGIN) ./signer/cmd/$(PLUGIN)
 
 need: # says what the machine lacks before anything starts
 	@command -v mkfs.ext4 >/dev/null 2>&1 || PATH=$$PATH:/sbin:/usr/sbin command -v mkfs.ext4 >/dev/null 2>&1 || \

@@ -14,8 +14,8 @@ func promoteCommand() *cli.Command {
 	flags := append(baseFlags(), outFlag(),
 		&cli.StringFlag{Name: "to", Usage: "channel: dev, beta or stable"},
 		&cli.BoolFlag{Name: "back", Usage: "let a release go back to a channel that fewer devices take"},
-		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key `FILE`; again for more"},
-		expiresFlag(), passphraseFlag(), jsonFlag())
+		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key, a file or another `REF`erence; again for more"},
+		expiresFlag(), passphraseFlag(), keyTimeoutFlag(), jsonFlag())
 	return command("promote", "move a release to another channel, by signature", "PRODUCT/VERSION...",
 		`  fairlead-sign release --repo REPO ... --version 1.2.0 --channel dev --out r
   fairlead-sign promote cam/1.2.0 --to beta --repo REPO --out to-beta --key dora.key
