@@ -34,7 +34,7 @@ func OpenGRUB(dir string, o EnvOptions) (*Env, error) {
 }
 
 func (g *grub) load() (variables, error) {
-	var first variables // of the first copy that can be read at all
+	var first variables // of the first copy that can be read at all, and what was the last resort by the second
 	var torn error
 	for _, path := range g.paths {
 		block, err := g.read(path)
@@ -51,7 +51,9 @@ func (g *grub) load() (variables, error) {
 		if err == nil {
 			return v, nil
 		}
-		if first == nil {
+		if last := v.get(varLast); first != nil && last != "" {
+			first = append(first, variable{varLast, last})
+		} else if first == nil {
 			first = v
 		}
 		torn = errors.Join(torn, fmt.Errorf("%s: %w", path, err))
