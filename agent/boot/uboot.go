@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/fairlead/fairlead/firmware/durable"
@@ -187,7 +188,8 @@ func parseUBoot(raw []byte) copyOf {
 		end = len(data)
 	}
 	for entry := range strings.SplitSeq(string(data[:end]), "\x00") {
-		if name, value, ok := strings.Cut(entry, "="); ok && name != "" {
+		name, value, ok := strings.Cut(entry, "=")
+		if named := func(e variable) bool { return e.name == name }; ok && name != "" && !slices.ContainsFunc(c.vars, named) { // the script's import takes the first
 			c.vars = append(c.vars, variable{name, value})
 		}
 	}
