@@ -45,6 +45,7 @@ test: need ## every test of ten minutes or less in all, with the race detector
 
 test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
 	$(GO) test -tags long -timeout 60m ./...
+	$(GO) test -tags kms ./tufrepo/keyref
 	test/fuzz.sh 20s
 
 bench: build ## the figures, as Go benchmarks

@@ -42,7 +42,8 @@ func (k *cloudKey) load(ref string, hash crypto.Hash) (crypto.PublicKey, error) 
 		pub crypto.PublicKey
 	}
 	got, err := within(k, func(ctx context.Context) (loaded, error) {
-		sv, err := kms.Get(ctx, ref, hash)
+		// Providers keep this context, for credentials that they renew; it must outlive the call.
+		sv, err := kms.Get(k.ctx, ref, hash)
 		if err != nil {
 			return loaded{}, err
 		}
