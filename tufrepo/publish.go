@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/attest"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -20,6 +21,8 @@ type PublishOptions struct {
 	// OldestRoot is the version of the oldest root that a device in the field may have: the result is tried from it, too.
 	// 0 means the first.
 	OldestRoot int64
+	// Policy is what must be said of a new release; nil asks for nothing.
+	Policy *attest.Policy
 }
 
 // Published says what a publish has done.
@@ -79,6 +82,9 @@ func (r *Repo) Publish(ctx context.Context, bundleDir string, o PublishOptions) 
 	b.Clock = r.clock
 	plan, err := b.Plan(base)
 	if err != nil {
+		return Published{}, verdict(err)
+	}
+	if err := r.gate(o.Policy, b, plan); err != nil {
 		return Published{}, verdict(err)
 	}
 	p := &publication{Repo: r, base: base, bundle: b, plan: plan, opts: o}

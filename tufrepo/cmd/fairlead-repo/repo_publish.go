@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/attest"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/cmdline"
 )
@@ -25,12 +26,19 @@ before anything changes for devices; then it appears in one step. If it is inter
 it again. Problems are listed one to a line, with what to do about them; with --json they are
 in "problems".
 
+With --policy, a new release must come with what the policy asks for: an SBOM, provenance by a
+build system that the policy names, notes; without denied licences and parts. It says all that is
+wrong at once.
+
+  fairlead-repo publish --repo /srv/fairlead --policy publish-policy.json release-1.1.0
+
 Where the targets role names a log policy, new releases are entered into the log first, and its
 witnesses are asked; without enough of them nothing is published.
 
 Exit codes: 0 published, or there already; 3 the repository has moved on: build the bundle
 again; 4 another publisher is at work; 5 the bundle is not good, or not signed by enough people.`,
 		publish, serviceRepoFlag(), cmdline.ProgressFlag(),
+		&cli.StringFlag{Name: "policy", Usage: "publish policy `FILE`: what must be said of a release", EnvVars: []string{"FAIRLEAD_PUBLISH_POLICY"}},
 		&cli.Int64Flag{Name: "oldest-root", Usage: "`VERSION` of the oldest root in the field, from which the result is tried", DefaultText: "the first"})
 }
 
@@ -46,9 +54,16 @@ func publish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	o := tufrepo.PublishOptions{OldestRoot: c.Int64("oldest-root")}
+	if path := c.String("policy"); path != "" {
+		if o.Policy, err = attest.LoadPolicy(path); err != nil {
+			return err
+		}
+	}
 	quietLog()
 	p := cmdline.NewProgress(c, "publishing")
-	done, err := repo.Publish(c.Context, dir, tufrepo.PublishOptions{Progress: p.Report(), OldestRoot: c.Int64("oldest-root")})
+	o.Progress = p.Report()
+	done, err := repo.Publish(c.Context, dir, o)
 	p.End()
 	if err != nil {
 		return showProblems(c, err)

@@ -1,0 +1,22 @@
+// Package attest reads what is said about a release beside its signatures: of what it is made, and by whom it was
+// built. It also judges a release by a publish policy, the operator's word on what must be said before a release goes out.
+//
+// Parties. The build system makes an SBOM and signs a provenance statement with a key of its own. The release engineer
+// attaches both: the manifest pins their digests, so that the product's signatures cover them. The publisher asks the
+// policy. Devices do not read attestations; they could, since blobs are public and pinned.
+//
+// What is read:
+//
+//	application/vnd.cyclonedx+json   CycloneDX 1.2 to 1.7, JSON (ECMA-424)
+//	application/spdx+json            SPDX 2.2 and 2.3, JSON (ISO/IEC 5962)
+//	https://slsa.dev/provenance/v1   a DSSE 1.0 envelope with an in-toto Statement v1 with SLSA provenance v1
+//
+// All of it is foreign: sizes are limited, then strictjson has a look, then a few members are read. Members that are not
+// read here may hold anything that strictjson lets through.
+//
+// A provenance statement counts for a release only if one of its subjects is the image, by SHA-256. A name, a file of that
+// name or the artifact is not enough: what devices run is the image.
+//
+// Promised: [Policy.Judge] names every reason at once, in words. Not promised: that an SBOM is complete or true; that a
+// licence was named rightly by whoever made the SBOM; that an advisory was looked for anywhere but in the policy's own list.
+package attest

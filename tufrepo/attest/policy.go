@@ -1,0 +1,170 @@
+package attest
+
+import (
+	"crypto"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/strictjson"
+	"github.com/fairlead/fairlead/tufrepo/keyfile"
+)
+
+// MaxPolicy is the longest policy file, in bytes.
+const MaxPolicy = 1 << 20
+
+// What a policy may require.
+const (
+	RequireSBOM       = "sbom"
+	RequireProvenance = "provenance"
+	RequireNotes      = "notes"
+)
+
+// Policy is what must be said of a release before it is published: a JSON file of the operator's.
+type Policy struct {
+	Schema int `json:"schema"` // 1
+	// Products are those that the policy is for; empty means all.
+	Products []string `json:"products,omitempty"`
+	// Require lists "sbom", "provenance" and "notes".
+	Require []string `json:"require,omitempty"`
+	// Predicates are the types of attestations that may stand in a manifest; empty means any.
+	Predicates []string `json:"predicates,omitempty"`
+	// Builders are the build systems whose provenance counts. With none, no provenance does.
+	Builders []Builder `json:"builders,omitempty"`
+	// BuildTypes are the kinds of builds that count; empty means any.
+	BuildTypes []string   `json:"build_types,omitempty"`
+	Licenses   Licenses   `json:"licenses,omitzero"`
+	Deny       []Advisory `json:"deny,omitempty"`
+}
+
+// Builder is a build system and the key that it signs with.
+type Builder struct {
+	ID  string `json:"id"`  // runDetails.builder.id
+	Key string `json:"key"` // file of the public key; a relative path is taken from the folder of the policy
+
+	public crypto.PublicKey
+}
+
+// Licenses are what parts may not be under.
+type Licenses struct {
+	Deny []string `json:"deny,omitempty"` // identifiers or names; with "*" at the end, all that begin so
+	// Named means that every part must name a licence.
+	Named bool `json:"named,omitempty"`
+}
+
+// Advisory stops releases that contain a part.
+type Advisory struct {
+	PURL     string   `json:"purl"`               // without version and qualifiers: "pkg:deb/debian/openssl"
+	Versions []string `json:"versions,omitempty"` // exactly these; empty means all
+	Why      string   `json:"why"`                // for people: "CVE-2026-1234, fixed in 3.0.16"
+}
+
+// LoadPolicy reads a policy and the keys that it names.
+func LoadPolicy(path string) (*Policy, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the publish policy: %w", err)
+	}
+	if st.Size() > MaxPolicy {
+		return nil, fmt.Errorf("publish policy %s: %d bytes, at most %d are allowed", path, st.Size(), MaxPolicy)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the publish policy: %w", err)
+	}
+	p, err := ParsePolicy(raw)
+	if err != nil {
+		return nil, fmt.Errorf("publish policy %s: %w", path, err)
+	}
+	for i := range p.Builders {
+		b := &p.Builders[i]
+		file := b.Key
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(path), file)
+		}
+		if b.public, err = keyfile.LoadPublic(file); err != nil {
+			return nil, fmt.Errorf("publish policy %s: builder %s: %w", path, b.ID, err)
+		}
+	}
+	return p, nil
+}
+
+// ParsePolicy reads a policy. The keys of its builders are still files: [LoadPolicy] reads them.
+func ParsePolicy(raw []byte) (*Policy, error) {
+	p := new(Policy)
+	if err := strictjson.Decode(raw, strictjson.Options{MaxBytes: MaxPolicy, Known: true}, p); err != nil {
+		return nil, err
+	}
+	for _, check := range []func() error{p.checkHead, p.checkBuilders, p.checkLists} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Policy) checkHead() error {
+	if p.Schema != 1 {
+		return fmt.Errorf("schema %d is not known here, only 1", p.Schema)
+	}
+	for _, product := range p.Products {
+		if err := firmware.CheckProduct(product); err != nil {
+			return err
+		}
+	}
+	for i, r := range p.Require {
+		if r != RequireSBOM && r != RequireProvenance && r != RequireNotes {
+			return fmt.Errorf("require: %.40q is not known: use %s, %s, %s", r, RequireSBOM, RequireProvenance, RequireNotes)
+		}
+		if slices.Contains(p.Require[:i], r) {
+			return fmt.Errorf("require: %q stands there twice", r)
+		}
+	}
+	return nil
+}
+
+func (p *Policy) checkBuilders() error {
+	for _, b := range p.Builders {
+		if u, err := url.Parse(b.ID); err != nil || u.Scheme == "" {
+			return fmt.Errorf("builder id %.80q is not a URI", b.ID)
+		}
+		if b.Key == "" {
+			return fmt.Errorf("builder %.80s has no key", b.ID)
+		}
+	}
+	if slices.Contains(p.Require, RequireProvenance) && len(p.Builders) == 0 {
+		return fmt.Errorf("provenance is required and no builder is named: no release could pass")
+	}
+	return nil
+}
+
+func (p *Policy) checkLists() error {
+	for _, t := range p.Predicates {
+		if err := firmware.CheckAttestationType(t); err != nil {
+			return err
+		}
+	}
+	for _, l := range p.Licenses.Deny {
+		if strings.TrimSuffix(l, "*") == "" || strings.TrimSpace(l) != l {
+			return fmt.Errorf("licenses: %.40q would deny nothing, or all", l)
+		}
+	}
+	for _, a := range p.Deny {
+		if !strings.HasPrefix(a.PURL, "pkg:") || strings.ContainsAny(a.PURL, "@?#") {
+			return fmt.Errorf("deny: %.80q is not a package URL without version and qualifiers, such as pkg:deb/debian/openssl", a.PURL)
+		}
+		if a.Why == "" {
+			return fmt.Errorf("deny: %s has no \"why\": whoever is refused has to be told", a.PURL)
+		}
+	}
+	if len(p.Licenses.Deny)+len(p.Deny) > 0 || p.Licenses.Named {
+		if !slices.Contains(p.Require, RequireSBOM) {
+			return fmt.Errorf("licenses and deny look into the SBOM: add %q to require", RequireSBOM)
+		}
+	}
+	return nil
+}
