@@ -17,8 +17,9 @@ type Status struct {
 	Products  []ProductStatus `json:"products"`
 	Keys      []Key           `json:"keys"` // online keys
 	Files     FileStatus      `json:"files"`
-	Issued    time.Time       `json:"issued"`    // when the timestamp was made
-	RenewDue  time.Time       `json:"renew_due"` // when it is to be made anew
+	Log       *LogStatus      `json:"log,omitempty"` // nil without a log
+	Issued    time.Time       `json:"issued"`        // when the timestamp was made
+	RenewDue  time.Time       `json:"renew_due"`     // when it is to be made anew
 }
 
 // ProductStatus is one product, as targets delegates it.
@@ -58,6 +59,9 @@ func (r *Repo) Status() (Status, error) {
 		}
 	}
 	if err := s.addProducts(base); err != nil {
+		return s, err
+	}
+	if s.Log, err = r.logStatus(base); err != nil {
 		return s, err
 	}
 	return s, r.addFiles(&s, base)

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo"
 	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
 )
@@ -121,16 +123,29 @@ func (s *Service) gather(ctx context.Context, b *backup) error {
 			}
 		}
 	}
+	err := s.Repo.CopyLog(func(name string, data []byte) error { return s.put(ctx, b, name, data) })
+	if errors.Is(err, tufrepo.ErrBusy) {
+		return &director.Error{Code: wire.CodeBusy, Message: "somebody publishes, and the log belongs into the backup: try again when it is done"}
+	}
+	if err != nil {
+		return err
+	}
 	return s.add(ctx, b, filepath.Join(s.dir, TokenFile), TokenFile)
 }
 
 func (s *Service) add(ctx context.Context, b *backup, from, name string) error {
 	data, err := os.ReadFile(from)
-	if err == nil && isSealedIn(name) {
-		data, err = s.director.Seal.Seal(ctx, "backup/"+name, data)
-	}
 	if err != nil {
 		return err
+	}
+	return s.put(ctx, b, name, data)
+}
+
+func (s *Service) put(ctx context.Context, b *backup, name string, data []byte) (err error) {
+	if isSealedIn(name) {
+		if data, err = s.director.Seal.Seal(ctx, "backup/"+name, data); err != nil {
+			return err
+		}
 	}
 	b.manifest.Files = append(b.manifest.Files, backupFile{Name: name, Length: int64(len(data)), SHA256: firmware.Sum(data), data: data})
 	return nil

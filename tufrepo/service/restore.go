@@ -19,6 +19,7 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/firmware/strictjson"
+	"github.com/fairlead/fairlead/tufrepo"
 	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/store"
 )
@@ -38,6 +39,9 @@ type Restored struct {
 	Generation int64     // of its database
 	Aside      string    // folder with what was there before; empty if nothing was
 }
+
+// maxLogFile bounds one file of the log: 256 entries of 64 KiB, and their lengths.
+const maxLogFile = 17 << 20
 
 // maxBackupFile bounds one file of a backup, in bytes.
 const maxBackupFile = 1 << 40
@@ -90,6 +94,7 @@ type restore struct {
 	dir, stage string
 	manifest   manifest
 	online     map[string][]byte // the repository's online keys
+	log        map[string][]byte // the files of its log, by their names in the repository
 	there      bool              // there was a state
 	swapped    bool
 }
@@ -133,7 +138,7 @@ func (r *restore) unpack() error {
 	if err := r.readManifest(t); err != nil {
 		return fmt.Errorf("this is no backup of a service, or it is damaged: %w", err)
 	}
-	r.online = map[string][]byte{}
+	r.online, r.log = map[string][]byte{}, map[string][]byte{}
 	for _, f := range r.manifest.Files {
 		h, err := t.Next()
 		if err != nil {
@@ -190,7 +195,7 @@ func mayBeIn(name string) bool {
 			return rest != "" && !strings.HasPrefix(rest, ".") && filepath.Base(rest) == rest
 		}
 	}
-	return name == backupDatabase || name == TokenFile
+	return name == backupDatabase || name == TokenFile || tufrepo.IsLogFile(name)
 }
 
 // file takes one file, opened if the backup has sealed it.
@@ -198,7 +203,7 @@ func (r *restore) file(f backupFile, in io.Reader) error {
 	if f.Name == backupDatabase {
 		return r.database(f, in)
 	}
-	if f.Length > director.MaxSecret*4 {
+	if f.Length > director.MaxSecret*4 && !(tufrepo.IsLogFile(f.Name) && f.Length <= maxLogFile) {
 		return fmt.Errorf("it has %d bytes, too many for a key", f.Length)
 	}
 	data, err := io.ReadAll(in)
@@ -219,6 +224,10 @@ func (r *restore) file(f backupFile, in io.Reader) error {
 	}
 	if name, ok := strings.CutPrefix(f.Name, backupOnline); ok {
 		r.online[name] = data
+		return nil
+	}
+	if tufrepo.IsLogFile(f.Name) {
+		r.log[f.Name] = data
 		return nil
 	}
 	return durable.WriteFile(filepath.Join(r.stage, filepath.FromSlash(f.Name)), data, modeOf(f.Name))
@@ -260,6 +269,9 @@ func (r *restore) finish() (out Restored, err error) {
 		return out, err
 	}
 	if err := r.putOnline(); err != nil {
+		return out, err
+	}
+	if err := r.putLog(); err != nil {
 		return out, err
 	}
 	seen, err := director.ReadSeen(GenerationFile(r.Repo))

@@ -104,8 +104,36 @@ func writeStatus(w io.Writer, s statusShown) {
 	}
 	fmt.Fprintf(w, "\ntimestamp made %s, to be renewed by %s\n", shortTime(s.Issued), shortTime(s.RenewDue))
 	fmt.Fprintf(w, "%d blobs, %d bytes in all; %d files wait for gc\n", s.Files.Blobs, s.Files.Bytes, s.Files.Unreferenced)
+	writeLogStatus(w, s.Log)
 	for _, line := range s.Attention {
 		fmt.Fprintf(w, "attention: %s\n", line)
+	}
+}
+
+func writeLogStatus(w io.Writer, l *tufrepo.LogStatus) {
+	if l == nil {
+		return
+	}
+	made := "no checkpoint yet"
+	if !l.Made.IsZero() {
+		made = fmt.Sprintf("checkpoint made %s, %s ago", shortTime(l.Made), time.Since(l.Made).Truncate(time.Second))
+	}
+	fmt.Fprintf(w, "log %s has %d entries, %s\n", l.Origin, l.Size, made)
+	switch {
+	case l.Quorum == "":
+		fmt.Fprintln(w, "no policy asks for proofs")
+	case len(l.Witnesses) == 0:
+		fmt.Fprintln(w, "the policy asks for no witness")
+	}
+	for _, one := range l.Witnesses {
+		seen := "has not cosigned the newest checkpoint"
+		if one.Seen {
+			seen = "has cosigned the newest checkpoint"
+		}
+		fmt.Fprintf(w, "witness %s %s\n", one.Name, seen)
+	}
+	if l.Trouble != "" {
+		fmt.Fprintf(w, "no release can be proved by this checkpoint: %s\n", l.Trouble)
 	}
 }
 
