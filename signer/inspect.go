@@ -232,9 +232,6 @@ func (in *Inspection) manifest(data []byte) error {
 		in.say("%s", strings.TrimSpace(line))
 	}
 	in.say("artifact head: %s", bytesWords(m.Artifact.Head.Length))
-	for _, a := range m.Attestations {
-		in.say("attestation %s: %s, SHA-256 %s", a.Type, bytesWords(a.Length), a.SHA256)
-	}
 	return nil
 }
 

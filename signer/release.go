@@ -43,6 +43,8 @@ type ReleaseOptions struct {
 	PatchFrom []PatchFrom
 	Patches   int
 	NoChunks  bool // devices without a patch fetch whole frames
+	// Attachments are what is said of the release, see ReadSBOM, MakeSBOM and ReadProvenance.
+	Attachments []Attachment
 	// Progress, if set, is called with what is being done, in words, and how far that has come in bytes.
 	Progress func(what string, done, total int64)
 }
@@ -78,6 +80,9 @@ func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 	}
 	err = stage(ctx, o.Out, func(dir string) error {
 		if err := o.encode(ctx, dir, manifest); err != nil {
+			return err
+		}
+		if err := o.attach(dir, manifest); err != nil {
 			return err
 		}
 		if err := patches.make(ctx, dir, manifest); err != nil {

@@ -104,6 +104,9 @@ func manifestWords(m *firmware.Manifest) []string {
 	if m.Chunks != nil {
 		out = append(out, fmt.Sprintf("  chunks, for devices with other images: %s", bytesWords(m.Chunks.Length)))
 	}
+	for _, a := range m.Attestations {
+		out = append(out, fmt.Sprintf("  attestation %s: %s, SHA-256 %s", a.Type, bytesWords(a.Length), a.SHA256))
+	}
 	if m.MinAgent != "" {
 		out = append(out, "  wants an agent of version "+m.MinAgent+" or later")
 	}

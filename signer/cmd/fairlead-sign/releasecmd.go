@@ -24,7 +24,10 @@ func releaseCommand() *cli.Command {
 		&cli.Int64Flag{Name: "counter", Usage: "release counter", DefaultText: "one above the highest of the product"},
 		&cli.StringFlag{Name: "channel", Usage: "channel that it begins in: dev, beta or stable; see promote", DefaultText: "stable"},
 		&cli.StringFlag{Name: "min-agent", Usage: "least agent version, such as 1.2.0"},
-		&cli.StringFlag{Name: "notes-file", Usage: "release notes, text of at most 16 KiB"},
+		&cli.StringFlag{Name: "notes", Aliases: []string{"notes-file"}, TakesFile: true, Usage: "`FILE` with release notes, text of at most 16 KiB"},
+		&cli.StringSliceFlag{Name: "sbom", Usage: "SBOM `FILE`, CycloneDX or SPDX as JSON; again for more"},
+		&cli.StringFlag{Name: "sbom-from", Usage: "make an SBOM of the packages of the root file system in `DIR` (dpkg, apk, opkg)"},
+		&cli.StringSliceFlag{Name: "provenance", Usage: "`FILE` with SLSA provenance v1 of the image, in DSSE; again for more"},
 		&cli.IntFlag{Name: "keep", Usage: "list at most this many releases, the newest",
 			DefaultText: fmt.Sprintf("once there are more than %d, the newest %d", signer.MaxTargets, signer.DefaultKeep)},
 		&cli.StringSliceFlag{Name: "patch-from", Usage: "make a patch from this release, `VERSION`, or VERSION=IMAGE where the repository lacks its artifact; again for more"},
@@ -47,7 +50,12 @@ A patch that is not smaller than the artifact is left out. Devices that run some
 fetch those chunks of the new image that they do not find in the old one.
 
   fairlead-sign release --repo REPO ... --patch-from 1.0.0 --patch-from 0.9.0=old.img
-  fairlead-sign release --repo REPO ... --patches 0`,
+  fairlead-sign release --repo REPO ... --patches 0
+
+What is said of a release is attached to it: the manifest pins it, and a publish policy may want it.
+
+  fairlead-sign release --repo REPO ... --sbom sbom.json --provenance provenance.json --notes notes.txt
+  fairlead-sign release --repo REPO ... --sbom-from build/rootfs`,
 		flags, release)
 }
 
@@ -134,10 +142,13 @@ func releaseInputs(c *cli.Context, o *signer.ReleaseOptions) (err error) {
 	if o.Lifetime, err = lifetime(c); err != nil {
 		return err
 	}
-	if path := c.String("notes-file"); path != "" {
+	if path := c.String("notes"); path != "" {
 		if o.Notes, err = readNotes(path); err != nil {
 			return err
 		}
+	}
+	if o.Attachments, err = attachments(c); err != nil {
+		return err
 	}
 	if o.Base, err = readBase(c); err != nil {
 		return err
@@ -150,6 +161,31 @@ func releaseInputs(c *cli.Context, o *signer.ReleaseOptions) (err error) {
 		o.Keys = append(o.Keys, key)
 	}
 	return nil
+}
+
+// attachments reads what is said of the release, before the long work begins.
+func attachments(c *cli.Context) ([]signer.Attachment, error) {
+	var all []signer.Attachment
+	add := func(a signer.Attachment, err error) error {
+		all = append(all, a)
+		return err
+	}
+	for _, path := range c.StringSlice("sbom") {
+		if err := add(signer.ReadSBOM(path)); err != nil {
+			return nil, err
+		}
+	}
+	if dir := c.String("sbom-from"); dir != "" {
+		if err := add(signer.MakeSBOM(dir, c.String("product"), c.String("version"))); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range c.StringSlice("provenance") {
+		if err := add(signer.ReadProvenance(path)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // readNotes reads no more than could ever be in a manifest.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/attest"
 	"github.com/fairlead/fairlead/tufrepo/client"
 	"github.com/fairlead/fairlead/tufrepo/direction"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
@@ -24,12 +26,13 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"fairlead-sign":  main,
-		"repo-init":      func() { exit(repoInit(os.Args[1])) },
-		"repo-log":       func() { exit(repoLog(os.Args[1])) },
-		"repo-publish":   func() { exit(repoPublish(os.Args[1], os.Args[2])) },
-		"make-image":     func() { exit(makeImage(os.Args[1], os.Args[2])) },
-		"make-direction": func() { exit(makeDirection(os.Args[1], os.Args[2])) },
+		"fairlead-sign":   main,
+		"repo-init":       func() { exit(repoInit(os.Args[1])) },
+		"repo-log":        func() { exit(repoLog(os.Args[1])) },
+		"repo-publish":    func() { exit(repoPublish(os.Args[1], os.Args[2])) },
+		"make-image":      func() { exit(makeImage(os.Args[1], os.Args[2])) },
+		"make-provenance": func() { exit(makeProvenance(os.Args[1], os.Args[2], os.Args[3])) },
+		"make-direction":  func() { exit(makeDirection(os.Args[1], os.Args[2])) },
 	})
 }
 
@@ -45,8 +48,10 @@ func exit(err error) {
 //	exits CODE command...      the command must end with this exit code
 //	repo-init REPO             an empty repository; prints nothing, leaves its keys' public halves in the work folder
 //	repo-log REPO              a log for it; leaves its policy in the work folder, policy.txt
-//	repo-publish REPO BUNDLE   publishes, as fairlead-repo publish does
+//	repo-publish REPO BUNDLE   publishes, as fairlead-repo publish does; with the publish policy in $POLICY, if that is set
 //	make-image FILE SEED       an image of 3 MiB and a bit: noise, then text, then zeros
+//	make-provenance KEY IMAGE FILE
+//	                           provenance of an image, as a build system signs it
 //	make-direction KEY FILE    a director's direction, signed with KEY
 //	takes REPO PRODUCT/VERSION CHANNEL
 //	                           a device's client finds the release in that channel
@@ -155,8 +160,39 @@ func repoPublish(dir, bundle string) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.Publish(context.Background(), bundle, tufrepo.PublishOptions{})
+	var o tufrepo.PublishOptions
+	if policy := os.Getenv("POLICY"); policy != "" {
+		if o.Policy, err = attest.LoadPolicy(policy); err != nil {
+			return err
+		}
+	}
+	_, err = r.Publish(context.Background(), bundle, o)
 	return err
+}
+
+func makeProvenance(key, image, path string) error {
+	private, err := keyfile.Load(key, nil)
+	if err != nil {
+		return err
+	}
+	s, err := keyfile.NewSigner(private)
+	if err != nil {
+		return err
+	}
+	raw, err := os.ReadFile(image)
+	if err != nil {
+		return err
+	}
+	const kind = "application/vnd.in-toto+json"
+	statement := fmt.Sprintf(`{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"rootfs","digest":{"sha256":"%s"}}],
+		"predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"buildType":"https://ci.example.net/image/v1",
+		"externalParameters":{}},"runDetails":{"builder":{"id":"https://ci.example.net/builder"}}}}`, firmware.Sum(raw))
+	sig, err := s.SignMessage(strings.NewReader(fmt.Sprintf("DSSEv1 %d %s %d %s", len(kind), kind, len(statement), statement)))
+	if err != nil {
+		return err
+	}
+	b64 := base64.StdEncoding.EncodeToString
+	return os.WriteFile(path, fmt.Appendf(nil, `{"payloadType":"%s","payload":"%s","signatures":[{"keyid":"ci","sig":"%s"}]}`, kind, b64([]byte(statement)), b64(sig)), 0o644)
 }
 
 func makeImage(path, seed string) error {
