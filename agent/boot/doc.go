@@ -32,16 +32,18 @@
 // A GRUB's env.0 and env.1 are blocks of 1024 bytes, each a file that is never moved: agent and GRUB write over its bytes in
 // place. GRUB cannot compute a checksum, so fl_check repeats the five letters after them: of a block that is torn at any
 // byte, either the letters or their repetition are not the new ones, or it is whole. All of it is within the first
-// 512 bytes. GRUB goes by env.0, and by env.1 if env.0 is torn. The agent writes env.0, flushes, reads back, then env.1:
+// 512 bytes. GRUB goes by env.0, and by env.1 if env.0 is torn. The agent writes the one that does not hold, here env.1,
+// flushes, reads back, then the other:
 //
-//	while env.0 is written     env.1 holds the old state
-//	between the two            env.0 holds the new one
-//	while env.1 is written     env.0 holds the new one
+//	while env.1 is written     env.0 holds the old state
+//	between the two            env.0 holds the old one
+//	while env.0 is written     env.1 holds the new one
 //
 // An U-Boot's copies are in its redundant format, CRC-32 and a flag of one byte that is counted up, 0 after 255. The older
 // copy is replaced first, flushed and read back; then the other. The script replaces the older one only.
 //
-// Neither bootloader flushes what it writes. A count of a trial that is lost with the power is one try more.
+// Neither bootloader flushes what it writes. A count of a trial that is lost with the power is one try more. Before the agent
+// writes, it flushes what U-Boot may have left.
 //
 // Which slot runs is what the boot script put on the kernel's command line: fairlead.slot=a. It is believed over anything
 // that the environment says.

@@ -34,12 +34,18 @@ func OpenGRUB(dir string, o EnvOptions) (*Env, error) {
 }
 
 func (g *grub) load() (variables, error) {
+	v, _, err := g.find()
+	return v, err
+}
+
+// find also says which copy it is that the bootloader goes by.
+func (g *grub) find() (variables, int, error) {
 	var first variables // of the first copy that can be read at all, and what was the last resort by the second
 	var torn error
-	for _, path := range g.paths {
+	for n, path := range g.paths {
 		block, err := g.read(path)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		v, err := parseGRUB(block)
 		if err == nil && v.get(varCheck) != v.word() {
@@ -49,7 +55,7 @@ func (g *grub) load() (variables, error) {
 			_, err = v.record()
 		}
 		if err == nil {
-			return v, nil
+			return v, n, nil
 		}
 		if last := v.get(varLast); first != nil && last != "" {
 			first = append(first, variable{varLast, last})
@@ -58,7 +64,7 @@ func (g *grub) load() (variables, error) {
 		}
 		torn = errors.Join(torn, fmt.Errorf("%s: %w", path, err))
 	}
-	return first, fmt.Errorf("%w: %w", ErrLost, torn)
+	return first, 0, fmt.Errorf("%w: %w", ErrLost, torn)
 }
 
 // read reads a block. A file of another length is not torn: nobody ever changes the length.
@@ -79,14 +85,18 @@ func (g *grub) read(path string) ([]byte, error) {
 }
 
 // save writes over the bytes that are there, because the blocks of the file are what GRUB writes to, and because neither
-// FAT nor an ext2 without a journal replaces a file in one step.
+// FAT nor an ext2 without a journal replaces a file in one step. The copy that holds is written last.
 func (g *grub) save(v variables) error {
 	block, err := encodeGRUB(append(v[:len(stateVars):len(stateVars)], append(variables{{varCheck, v.word()}}, v[len(stateVars):]...)...))
 	if err != nil {
 		return err
 	}
-	for _, path := range g.paths {
-		if err := overwrite(g.disk, path, 0, block); err != nil {
+	_, holds, err := g.find()
+	if err != nil && !errors.Is(err, ErrLost) {
+		return err
+	}
+	for _, n := range []int{1 - holds, holds} {
+		if err := overwrite(g.disk, g.paths[n], 0, block); err != nil {
 			return err
 		}
 	}

@@ -129,6 +129,11 @@ func newestUBoot(both [2]copyOf) int {
 
 // save writes the older copy first, so that the one that holds is not touched before there is another.
 func (u *uboot) save(v variables) error {
+	for _, c := range u.copies {
+		if err := flush(u.disk, c.Path); err != nil { // the newest copy may be U-Boot's, which did not
+			return err
+		}
+	}
 	both, newest, err := u.both()
 	if err != nil {
 		return err
@@ -143,6 +148,20 @@ func (u *uboot) save(v variables) error {
 			return err
 		}
 		at, flag = 1-at, flag+1
+	}
+	return nil
+}
+
+// flush makes durable what somebody else wrote.
+func flush(disk durable.Disk, path string) error {
+	f, err := disk.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("writing the boot environment: %w", err)
+	}
+	defer f.Close()
+	// not needed for a copy that was whole before U-Boot wrote over it, but for one that an earlier cut destroyed
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("writing the boot environment: %w", err)
 	}
 	return nil
 }

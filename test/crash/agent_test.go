@@ -37,11 +37,11 @@ func TestAgentSurvivesEveryCut(t *testing.T) {
 
 func explore(t *testing.T, w *world, sc scenario, target *Image, seen *Seen, bounds []Bounds, arrive int) {
 	d := w.device(target)
-	d.LostOK = sc.lostOK
+	d.LostOK, d.Kind = sc.lostOK, sc.kind
 	if os.Getenv("CRASH_LOG") != "" {
 		d.Log = os.Stderr
 	}
-	l := d.life(sc.make(&builder{w, t}), "first, boot ")
+	l := d.life(sc.make(&builder{world: w, t: t, kind: sc.kind}), "first, boot ")
 	if err := l.first(sc.fault); err != nil && sc.fault == nil {
 		t.Fatal(err)
 	}

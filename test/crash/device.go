@@ -56,6 +56,8 @@ type Device struct {
 	Limits install.Limits
 	Log    io.Writer // nil for none
 
+	Kind bootKind // of bootloader
+
 	// LostOK: the boot state could not be read to begin with.
 	LostOK bool
 
@@ -128,14 +130,14 @@ func (l *life) settle() error {
 func (l *life) power() (b *promised, ok bool, err error) {
 	l.boots++
 	l.disk.Mark(bootBegins{})
-	f, err := boot.OpenFile(bootDir, boot.FileOptions{Disk: l.durable()})
+	f, err := l.Kind.open(l.durable(), "")
 	if err != nil {
 		return nil, false, err
 	}
 	slot, err := f.Boot()
 	l.slot = slot
 	b = &promised{f, l.disk, l.promiseFloors}
-	if err == nil {
+	if err == nil && l.Kind == fileBoot { // the others do not flush what they write
 		b.promise()
 	}
 	return b, l.image(l.disk.now, slotIndex(slot)) != nil, err
@@ -189,7 +191,7 @@ func (l *life) run(b boot.Bootloader) error {
 
 // install installs the newest release of the repository, and follows it through its trial.
 func (l *life) install() (agent.Outcome, error) {
-	f, err := boot.OpenFile(bootDir, boot.FileOptions{Disk: l.durable()})
+	f, err := l.Kind.open(l.durable(), l.slot)
 	if err != nil {
 		return agent.Outcome{}, err
 	}
@@ -284,13 +286,13 @@ type (
 
 // promised is a bootloader whose answers are promises.
 type promised struct {
-	*boot.File
+	player
 	disk *Disk
 	used func() // metadata was used for a decision
 }
 
 func (p *promised) promise() {
-	if s, err := p.File.State(); err == nil && !s.Lost {
+	if s, err := p.player.State(); err == nil && !s.Lost {
 		p.disk.Mark(bootPromised{s})
 	}
 }
@@ -307,14 +309,14 @@ func (p *promised) change(f func() error) error {
 // Forbid is what the agent does first when metadata has decided.
 func (p *promised) Forbid(s boot.Slot) error {
 	p.used()
-	return p.change(func() error { return p.File.Forbid(s) })
+	return p.change(func() error { return p.player.Forbid(s) })
 }
 
-func (p *promised) Try(s boot.Slot) error { return p.change(func() error { return p.File.Try(s) }) }
+func (p *promised) Try(s boot.Slot) error { return p.change(func() error { return p.player.Try(s) }) }
 func (p *promised) Commit(s boot.Slot) error {
-	return p.change(func() error { return p.File.Commit(s) })
+	return p.change(func() error { return p.player.Commit(s) })
 }
-func (p *promised) Cancel() error { return p.change(p.File.Cancel) }
+func (p *promised) Cancel() error { return p.change(p.player.Cancel) }
 
 func (l *life) observe(e wire.Event) {
 	l.disk.Mark(eventKept{e})
@@ -375,7 +377,7 @@ func readRecord(d durable.Disk) (r record, err error) {
 // check says what is wrong with a medium before anything starts on it.
 func (d *Device) check(m *Medium, promises []op) error {
 	disk := durable.Disk{FS: NewDisk(m)}
-	f, err := boot.OpenFile(bootDir, boot.FileOptions{Disk: disk})
+	f, err := d.Kind.open(disk, boot.A)
 	if err != nil {
 		return err
 	}
@@ -448,6 +450,9 @@ func (d *Device) checkPromises(m *Medium, disk durable.Disk, b boot.State, promi
 		case trustKept:
 			trust = &p.floors
 		}
+	}
+	if bootState != nil && d.Kind != fileBoot {
+		b.Running = bootState.Running // the kernel tells it, not the disk
 	}
 	if bootState != nil && *bootState != b {
 		return fmt.Errorf("the bootloader promised %+v and says %+v", *bootState, b)

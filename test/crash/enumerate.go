@@ -31,6 +31,7 @@ type State struct {
 	pending  []*op
 	kept     []bool
 	tear     string
+	garbage  bool // the tear destroyed what was there, rather than leave a part of it old
 }
 
 // String says how the state came about, for people to repeat it.
@@ -171,6 +172,7 @@ func (c *cut) tear(in func(i int) bool, yield func(*State) bool) bool {
 			victim = writes[c.rnd.IntN(len(writes))]
 		}
 		torn, how := torn(c.rnd, c.pending[victim])
+		destroyed := strings.HasPrefix(how, "grown")
 		m := c.durable.Clone()
 		for i, o := range c.pending {
 			if i == victim {
@@ -181,7 +183,7 @@ func (c *cut) tear(in func(i int) bool, yield func(*State) bool) bool {
 			}
 		}
 		bad := s
-		if bad.Medium, bad.tear = m, how; !yield(&bad) {
+		if bad.Medium, bad.tear, bad.garbage = m, how, destroyed; !yield(&bad) {
 			return false
 		}
 	}

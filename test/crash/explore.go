@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/fairlead/fairlead/agent"
-	"github.com/fairlead/fairlead/agent/boot"
 )
 
 // Explorer starts a device on everything that a disk may hold after a cut, and again on what a cut of that recovery leaves.
@@ -130,6 +129,9 @@ func (x *Explorer) visit(s *State, before []*State, depth int) {
 	}
 	if depth < len(x.Bounds) && x.Bounds[depth].takes(s.Sum()) {
 		r.disk.Enumerate(x.Bounds[depth], func(next *State) bool {
+			if s.garbage && next.garbage && x.Kind == grubBoot {
+				return true // GRUB cannot mend a block whose head is gone: of two that are destroyed, one after the other, none is left
+			}
 			next.Promises = append(s.Promises[:len(s.Promises):len(s.Promises)], next.Promises...)
 			x.visit(next, trail, depth+1)
 			return !x.over()
@@ -182,7 +184,7 @@ func (l *life) arrive() error {
 
 // arrived looks at a device that should run target, or, if that is bad, something else that works.
 func (l *life) arrived(target *Image) error {
-	f, err := boot.OpenFile(bootDir, boot.FileOptions{Disk: l.durable()})
+	f, err := l.Kind.open(l.durable(), l.slot)
 	if err != nil {
 		return err
 	}

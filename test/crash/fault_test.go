@@ -40,7 +40,7 @@ func nth(n int, with error, fired *string) func(what, name string) error {
 // The device must be whole at once, come to rest, and come to the newest release.
 func TestEveryOperationFailsOnce(t *testing.T) {
 	w := newWorld(t)
-	b := &builder{w, t}
+	b := &builder{world: w, t: t}
 	begin := b.after(b.delivered(), w.older)
 	operations := map[string]bool{}
 	runs, start := 0, time.Now()
@@ -90,7 +90,7 @@ func step() int {
 // TestClocks: a device whose clock stands wrong, or jumps, is not bricked, and goes on when it is right.
 func TestClocks(t *testing.T) {
 	w := newWorld(t)
-	b := &builder{w, t}
+	b := &builder{world: w, t: t}
 	for name, at := range map[string]time.Time{"1970": time.Unix(0, 0), "2069": time.Date(2069, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		for _, base := range []*Medium{b.delivered(), b.after(b.delivered(), w.older)} {
 			d := w.device(w.newer)
@@ -148,7 +148,7 @@ func TestTwoAgentsAtOnce(t *testing.T) {
 // TestRotInASlot: a slot that rots after it was verified is not tried; the one that runs is told from what it was.
 func TestRotInASlot(t *testing.T) {
 	w := newWorld(t)
-	b := &builder{w, t}
+	b := &builder{world: w, t: t}
 	for _, at := range []int64{0, frame + 7, 3 * frame} {
 		m := b.cutWhen(w.older, func(o *op) bool { p, ok := o.mark.(bootPromised); return ok && p.TriesLeft == 1 })
 		rot := make([]byte, 1)
@@ -165,7 +165,7 @@ func TestRotInASlot(t *testing.T) {
 // TestStateOfANewerVersion: what a newer agent left is read as far as it is known, and nothing of it is lost to a floor.
 func TestStateOfANewerVersion(t *testing.T) {
 	w := newWorld(t)
-	b := &builder{w, t}
+	b := &builder{world: w, t: t}
 	m := b.after(b.delivered(), w.older)
 	disk := NewDisk(m)
 	d := durable.Disk{FS: disk}

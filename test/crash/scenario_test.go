@@ -19,13 +19,22 @@ type scenario struct {
 	name   string
 	make   func(b *builder) *Medium
 	lostOK bool
+	kind   bootKind
 	fault  func() func(what, name string) error // during the update that is cut; it has gone when the device starts again
 }
 
 // builder makes media to begin with, by real updates where they are what updates leave.
 type builder struct {
 	*world
-	t testing.TB
+	t    testing.TB
+	kind bootKind
+}
+
+// device is one of the builder's kind.
+func (b *builder) device(target *Image) *Device {
+	d := b.world.device(target)
+	d.Kind = b.kind
+	return d
 }
 
 // after is a device that was updated so often.
@@ -217,6 +226,9 @@ func scenarios() []scenario {
 		all = append(all, scenario{name: "rot in the " + what, lostOK: what == "boot copies", make: func(b *builder) *Medium {
 			return rotten(b.after(b.delivered(), b.older), files...)
 		}})
+	}
+	for _, kind := range []bootKind{grubBoot, ubootBoot} {
+		all = append(all, kind.scenarios()...)
 	}
 	slices.SortFunc(all, func(a, b scenario) int { return strings.Compare(a.name, b.name) })
 	return all

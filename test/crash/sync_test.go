@@ -50,10 +50,11 @@ func TestEverySyncIsNeeded(t *testing.T) {
 // syncBeginnings are those that show what a sync is for, the likeliest first.
 func (w *world) syncBeginnings(t *testing.T) []beginning {
 	var all []beginning
-	for _, name := range []string{"other slot older", "half written", "rot in the outbox", "bootloader new", "other slot empty"} {
+	for _, name := range []string{"other slot older", "half written", "rot in the outbox", "bootloader new", "other slot empty",
+		"grub, other slot older", "uboot, other slot older"} {
 		i := slices.IndexFunc(scenarios(), func(s scenario) bool { return s.name == name })
 		sc := scenarios()[i]
-		m := sc.make(&builder{w, t})
+		m := sc.make(&builder{world: w, t: t, kind: sc.kind})
 		for _, target := range []*Image{w.newer, w.bad} {
 			all = append(all, beginning{sc, target, m})
 		}
@@ -72,7 +73,7 @@ func syncSites(t *testing.T, w *world, all []beginning) map[string]int {
 	s := &sites{count: map[string]int{}}
 	for _, b := range all {
 		d := w.device(b.target)
-		d.sites = s
+		d.sites, d.Kind = s, b.kind
 		if err := d.life(b.medium, "first, boot ").first(nil); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,7 @@ func syncSites(t *testing.T, w *world, all []beginning) map[string]int {
 func (w *world) without(all []beginning, site string) string {
 	for _, b := range all {
 		d := w.device(b.target)
-		d.drop = site
+		d.drop, d.Kind = site, b.kind
 		l := d.life(b.medium, "first, boot ")
 		if err := l.first(nil); err != nil {
 			return fmt.Sprintf("%s, to %s: %.60v", b.name, b.target.Version, err)
