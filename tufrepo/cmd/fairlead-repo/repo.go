@@ -97,7 +97,7 @@ made, 4 another publisher is at work or another process serves, 5 bundle refused
 // repoCommands work on the repository's folder itself.
 func repoCommands() []*cli.Command {
 	return []*cli.Command{
-		initCommand(), keyCommand(), publishCommand(), renewCommand(), gcCommand(), statusCommand(), packCommand(), logCommand(), witnessCommand(),
+		initCommand(), keyCommand(), publishCommand(), renewCommand(), gcCommand(), statusCommand(), packCommand(), mirrorCommand(), logCommand(), witnessCommand(),
 	}
 }
 
