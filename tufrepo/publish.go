@@ -148,8 +148,10 @@ func (p *publication) run(ctx context.Context) error {
 func (p *publication) newTransition(o *online) transition {
 	c := transition{online: o, roots: p.plan.Roots, check: p.rehearse}
 	first := p.base.Timestamp() == nil
-	c.rootsLast = !first && o.agreed && bundle.Vouched(p.plan.Chain, metadata.TARGETS, p.plan.Top)
-	if len(c.roots) > 0 && !first && !c.rootsLast {
+	// To whoever has an expired root, nothing is worth anything before the new one.
+	expired := !first && !p.base.Root().Signed.Expires.After(p.clock())
+	c.rootsLast = !first && !expired && o.agreed && bundle.Vouched(p.plan.Chain, metadata.TARGETS, p.plan.Top)
+	if len(c.roots) > 0 && !first && !expired && !c.rootsLast {
 		p.log.Warn("the old root does not vouch for what the new root brings: devices that look during the next moment will have to try again")
 	}
 	return c

@@ -243,3 +243,23 @@ func TestRenewLoopTriesAgain(t *testing.T) {
 		<-done
 	})
 }
+
+// Where the root has expired, its successor is published all the same: devices walk through the expired one to it.
+func TestPublishAfterTheRootExpired(t *testing.T) {
+	w := newWorld(t)
+	dir := w.genesis()
+	root := w.NewRoot(1, w.now.Add(time.Hour-repotest.Year))
+	repotest.Put(t, dir, "metadata/1.root.json", repotest.Sign(t, root, w.Root[:2]...))
+	w.publish(dir)
+	device := w.device()
+	w.mustSee(device, "1.0.0")
+	w.now = w.now.Add(2 * time.Hour)
+	if _, err := w.sees(device); err == nil {
+		t.Fatal("the root has not expired")
+	}
+	next := t.TempDir()
+	repotest.Put(t, next, "metadata/2.root.json", repotest.Sign(t, w.NewRoot(2, w.now), w.Root[:2]...))
+	w.publish(next)
+	w.mustSee(device, "1.0.0")
+	w.mustSee(w.device(), "1.0.0")
+}
