@@ -1,0 +1,125 @@
+package bench
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// BenchmarkRelease is a release of a 768 MiB image from the image to the published repository, without patches, beside zstd -9
+// on all cores and the SHA-256 of the image. Its chunks are counted apart.
+func BenchmarkRelease(b *testing.B) {
+	const size = 768 << 20
+	w := newWorld(b)
+	image := w.at("image")
+	if err := fill(image, size, "1.0.0"); err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; b.Loop(); i++ {
+		theirs := seconds(func() {
+			w.command(b, "zstd", "-q", "-f", "-9", "-T0", image, "-o", w.at("image.zst"))
+			w.command(b, "sha256sum", image)
+		})
+		plain := seconds(func() { w.release(b, fmt.Sprintf("1.%d.0", 2*i), image, "--no-chunks") })
+		whole := seconds(func() { w.release(b, fmt.Sprintf("1.%d.0", 2*i+1), image) })
+		b.ReportMetric(theirs, "zstd+sha256-s")
+		b.ReportMetric(plain/theirs, "no-chunks÷zstd+sha256")
+		b.ReportMetric(whole/theirs, "release÷zstd+sha256")
+	}
+}
+
+// BenchmarkManyReleases publishes 200 releases of one product, one after another: what the last ten cost, as a ratio of what
+// the first ten did.
+func BenchmarkManyReleases(b *testing.B) {
+	const releases, few = 200, 10
+	for b.Loop() {
+		w := newWorld(b)
+		var took []float64
+		for i := range releases {
+			image := w.at("image")
+			if err := fill(image, 1<<20, fmt.Sprint(i)); err != nil {
+				b.Fatal(err)
+			}
+			took = append(took, seconds(func() { w.release(b, fmt.Sprintf("1.%d.0", i), image, "--no-chunks") }))
+		}
+		b.ReportMetric(1000*median(took[:few]), "first-ms")
+		b.ReportMetric(median(took[releases-few:])/median(took[:few]), "last÷first")
+	}
+}
+
+// BenchmarkManyProducts has 1,000 products: the bytes of metadata that a device of one of them loads when it has only the
+// first root.
+func BenchmarkManyProducts(b *testing.B) {
+	const products = 1000
+	for b.Loop() {
+		w := newWorld(b)
+		if err := fill(w.at("image"), 1<<20, "1.0.0"); err != nil {
+			b.Fatal(err)
+		}
+		w.release(b, "1.0.0", w.at("image"), "--no-chunks")
+		where := []string{"--repo", w.at("repo"), "--out", w.at("more")}
+		for i := range products - 1 {
+			w.run(b, "fairlead-sign", append(append([]string{"product", "add"}, where...), "--key", w.at("all.pub"), fmt.Sprintf("product-%03d", i))...)
+			where = []string{"--bundle", w.at("more")}
+		}
+		w.signPublish(b, "more")
+		total := int64(0)
+		for _, name := range []string{"timestamp.json", "*.snapshot.json", "*.targets.json", "*." + product + ".json"} {
+			total += newest(b, w.at("repo", "metadata"), name)
+		}
+		b.ReportMetric(float64(total)/1000, "metadata-kB")
+	}
+}
+
+func (w *world) release(b *testing.B, version, image string, flags ...string) {
+	b.Helper()
+	w.run(b, "fairlead-sign", append([]string{"release", "--repo", w.at("repo"), "--product", product, "--version", version,
+		"--hardware", hardware, "--image", image, "--patches", "0", "--out", w.at(version)}, flags...)...)
+	w.signPublish(b, version)
+	if err := os.RemoveAll(w.at(version)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (w *world) command(b *testing.B, name string, args ...string) {
+	b.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		b.Fatalf("%s: %v\n%s", name, err, out)
+	}
+}
+
+func seconds(do func()) float64 {
+	start := time.Now()
+	do()
+	return time.Since(start).Seconds()
+}
+
+func median(of []float64) float64 {
+	sorted := slices.Sorted(slices.Values(of))
+	return sorted[len(sorted)/2]
+}
+
+// newest is the length of the file of that pattern that was written last.
+func newest(b *testing.B, dir, pattern string) int64 {
+	b.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil || len(names) == 0 {
+		b.Fatalf("no %s in %s, or %v", pattern, dir, err)
+	}
+	var last fs.FileInfo
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if last == nil || info.ModTime().After(last.ModTime()) {
+			last = info
+		}
+	}
+	return last.Size()
+}
