@@ -1,0 +1,105 @@
+package mirror_test
+
+import (
+	"crypto"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/fairlead/fairlead/tufrepo"
+	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/internal/repotest"
+	"github.com/fairlead/fairlead/tufrepo/keyfile"
+)
+
+const (
+	accessKey = "AKIDFAIRLEADTEST"
+	secretKey = "of this test only"
+)
+
+func testKeys() *credentials.Credentials { return credentials.NewStaticV4(accessKey, secretKey, "") }
+
+// world is a repository with the people around it.
+type world struct {
+	*repotest.People
+	t    testing.TB
+	repo *tufrepo.Repo
+	now  time.Time
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, now: time.Now()}
+	repo, err := tufrepo.Init(filepath.Join(t.TempDir(), "repo"), tufrepo.InitOptions{Options: tufrepo.Options{Clock: w.clock}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.repo = repo
+	w.People = repotest.NewPeople(t, w.onlineKey("timestamp"), w.onlineKey("snapshot"))
+	return w
+}
+
+func (w *world) clock() time.Time { return w.now }
+
+func (w *world) onlineKey(name string) crypto.Signer {
+	w.t.Helper()
+	key, err := keyfile.Load(filepath.Join(w.repo.Dir(), "state/keys", name+".key"), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return key
+}
+
+func (w *world) publish(dir string) {
+	w.t.Helper()
+	if _, err := w.repo.Publish(w.t.Context(), dir, tufrepo.PublishOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) genesis() {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	w.Genesis(w.t, dir, w.now, repotest.Product)
+	w.Release(w.t, dir, w.now, nil, repotest.Product, "1.0.0", 1, repotest.Image("one", 200_000))
+	w.publish(dir)
+}
+
+// release publishes the next release, and new roots of these versions with it.
+func (w *world) release(version string, counter int64, roots ...int64) {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	b, err := bundle.LoadBase(os.DirFS(w.repo.Dir()), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Release(w.t, dir, w.now, b.Role(repotest.Product), repotest.Product, version, counter, repotest.Image("v"+version, 200_000))
+	for _, v := range roots {
+		repotest.Put(w.t, dir, bundle.MetadataName(v, "root"), repotest.Sign(w.t, w.NewRoot(v, w.now), w.Root[:2]...))
+	}
+	w.publish(dir)
+}
+
+// rotate gives the online keys to new ones, from now on.
+func (w *world) rotate() {
+	w.t.Helper()
+	for _, name := range []string{"timestamp-2", "snapshot-2"} {
+		if _, err := w.repo.NewKey(name, keyfile.Ed25519); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.Timestamp, w.Snapshot = repotest.Wrap(w.t, w.onlineKey("timestamp-2")), repotest.Wrap(w.t, w.onlineKey("snapshot-2"))
+}
+
+// withdraw publishes a role that lists nothing but a new release.
+func (w *world) withdraw(version string, counter, role int64) {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	raw := repotest.PutManifest(w.t, dir, repotest.PutArtifact(w.t, dir, repotest.Product, version, counter, repotest.Image("v"+version, 200_000)))
+	repotest.Put(w.t, dir, bundle.MetadataName(role, repotest.Product),
+		repotest.Sign(w.t, repotest.NewProduct(w.t, role, w.now, nil, raw), w.Product...))
+	w.publish(dir)
+}
