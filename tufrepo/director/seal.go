@@ -50,15 +50,12 @@ type SealKey struct {
 	aead cipher.AEAD
 }
 
-// LoadSealKey reads a key file: 32 random bytes, of mode 0600. The error wraps fs.ErrNotExist
-// where there is none.
+// LoadSealKey reads a key file: 32 random bytes, of mode 0600, or the same encrypted by a key management service, which
+// is asked then; see WrapSealKey. The error wraps fs.ErrNotExist where there is none.
 func LoadSealKey(path string) (*SealKey, error) {
-	raw, err := readSecret(path, sealKeySize)
+	raw, err := readSealKey(context.Background(), path)
 	if err != nil {
-		return nil, fmt.Errorf("key file of the service: %w", err)
-	}
-	if len(raw) != sealKeySize {
-		return nil, fmt.Errorf("key file of the service %s has %d bytes instead of %d: name the right one with --key-file", path, len(raw), sealKeySize)
+		return nil, err
 	}
 	return newSealKey(path, raw)
 }

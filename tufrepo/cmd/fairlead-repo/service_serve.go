@@ -38,6 +38,7 @@ token is made at the first start. An interrupt lets what runs come to its end.`,
 		&cli.StringFlag{Name: "listen", Usage: "device port, as `HOST:PORT`", Value: ":8443"},
 		&cli.StringFlag{Name: "operator", Usage: "operator port, as `HOST:PORT`", Value: "127.0.0.1:9443"},
 		keyFileFlag(),
+		&cli.StringFlag{Name: "seal-key", Usage: "key management service's `KEY` by which the key file is encrypted; see seal-key", DefaultText: "as the file is", EnvVars: []string{"FAIRLEAD_SEAL_KEY"}},
 		&cli.StringFlag{Name: "database", Usage: "`URL` of a PostgreSQL database", DefaultText: "SQLite, in the repository's state folder", EnvVars: []string{"FAIRLEAD_DATABASE"}},
 		&cli.StringFlag{Name: "node", Usage: "`NAME` of this service among those that share the database", DefaultText: "the host's name"},
 		&cli.BoolFlag{Name: "no-broker", Usage: "HTTPS only; devices poll"},
@@ -85,6 +86,11 @@ func serve(c *cli.Context) error {
 	repo, err := tufrepo.Open(c.String("repo"), tufrepo.Options{Log: log})
 	if err != nil {
 		return err
+	}
+	if ref := c.String("seal-key"); ref != "" {
+		if _, err := wrapKeyFile(c.Context, repo.Dir(), c.String("key-file"), ref, false); err != nil {
+			return err
+		}
 	}
 	node := c.String("node")
 	if node == "" && c.String("database") != "" {

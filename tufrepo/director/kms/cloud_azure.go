@@ -1,0 +1,5 @@
+//go:build kms || kms_azure
+
+package kms
+
+import _ "gocloud.dev/secrets/azurekeyvault"

@@ -1,0 +1,5 @@
+//go:build kms || kms_gcp
+
+package kms
+
+import _ "gocloud.dev/secrets/gcpkms"

@@ -1,0 +1,5 @@
+//go:build kms || kms_vault
+
+package kms
+
+import _ "gocloud.dev/secrets/hashivault"
