@@ -126,7 +126,11 @@ func TestPause(t *testing.T) {
 	a.Pause()
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	<-asked
+	select {
+	case <-asked:
+	case err := <-ended:
+		t.Fatalf("it ended before it asked: %v; %v", err, u.events())
+	}
 	select {
 	case err := <-ended:
 		t.Fatalf("it ended: %v; %v", err, u.events())

@@ -3,6 +3,8 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +24,12 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/tlog/tlogtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if strings.HasPrefix(os.TempDir(), "/dev/") {
+		os.Setenv("TMPDIR", "/var/tmp") // below /dev, no file is made for a slot
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newSite(t *testing.T) *agenttest.Site {
 	s := agenttest.New(time.Now().Add(48 * time.Hour))
