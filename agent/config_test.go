@@ -114,7 +114,7 @@ func TestConfigOfBootloaders(t *testing.T) {
 func TestConfiguredBootloaderIsOpened(t *testing.T) {
 	dir := t.TempDir()
 	for bootloader, want := range map[string]string{
-		`{"type": "grub", "dir": "` + dir + `"}`: "make it with grub-editenv",
+		`{"type": "grub", "dir": "` + dir + `"}`:                                                            "make it with grub-editenv",
 		`{"type": "uboot", "size": 1000, "copies": [{"path": "` + dir + `/0"}, {"path": "` + dir + `/1"}]}`: "size 1000, want a multiple of 512",
 		`{"type": "uboot", "copies": [{"path": "` + dir + `/0"}, {"path": "` + dir + `/1"}]}`:               "no such file",
 	} {
