@@ -74,7 +74,6 @@ type life struct {
 	boots int
 	seed  string // of the names that it gives
 	slot  boot.Slot
-	trial bool
 
 	mu     sync.Mutex
 	broken error // a slot was written that must not be
