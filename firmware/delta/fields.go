@@ -42,7 +42,6 @@ const (
 	proneAt     = 144
 	gapBits     = 11
 	kindBits    = 10
-	fieldLimit  = 11
 )
 
 // Kinds of changes. Below kindRel the kind has a bit for each of the last three bytes of the field that changes as well.
@@ -143,7 +142,7 @@ func (f *fields) codeGap(c *coder, i, n int) int {
 	since := uint32(bits.Len32(f.since))
 	a := &f.gaps[0][moving|likely<<4|since<<8]
 	b := &f.gaps[1][hashTo(f.last|column<<4|since<<7|uint32(bits.Len32(f.gap))<<10, gapBits)]
-	return c.nibble(n, a, b, fieldLimit)
+	return c.nibble(n, a, b)
 }
 
 // spared learns that n bytes from i on stay.
@@ -208,7 +207,7 @@ func (f *fields) change(c *coder, frame []byte, i, end int, want []byte) int {
 		kind, by = f.choose(frame, want, i, end, g)
 	}
 	ctx := g.known | f.last<<4
-	kind = c.nibble(kind, &f.kinds[0][ctx], &f.kinds[1][hashTo(ctx|f.before<<8|previous(frame, i)<<12, kindBits)], fieldLimit)
+	kind = c.nibble(kind, &f.kinds[0][ctx], &f.kinds[1][hashTo(ctx|f.before<<8|previous(frame, i)<<12, kindBits)])
 	f.before, f.last = f.last, uint32(kind)
 	if kind < kindRel || !g.whole {
 		return f.spell(c, frame, i, end, kind, g, want)
@@ -255,7 +254,7 @@ func (f *fields) codeMove(c *coder, kind int, by uint32, g guess) uint32 {
 		for c.encoding && some[k] != by {
 			k++
 		}
-		return some[c.nibble(k, &f.older[0][which], &f.older[1][uint32(which)<<4|f.before], fieldLimit)]
+		return some[c.nibble(k, &f.older[0][which], &f.older[1][uint32(which)<<4|f.before])]
 	case kindRecent, kindRecent + 1, kindRecent + 2:
 		return f.recent[kind-kindRecent]
 	}

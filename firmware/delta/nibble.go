@@ -13,8 +13,8 @@ const (
 	nibbleRoom = (1<<15 - 2*nibbleMost) / 16
 )
 
-// nibbleRates[n] says that a distribution moves by 2^-r at its n-th use.
-var nibbleRates = [16]uint8{1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4}
+// nibbleRates[n] says that a distribution moves by 2^-r at its n-th use, and by the last of them from then on.
+var nibbleRates = [...]uint8{1, 1, 2, 2, 3, 3, 4}
 
 // nibbleUp[r][s] is what a distribution that moves by 2^-r gains when s comes, nibbleEven how it begins, and nibbleLeast
 // what is added to two of them, so that no symbol is impossible and all together are 2^15.
@@ -41,24 +41,21 @@ func clearNibbles(ns []nibble, count uint64) {
 	}
 }
 
-// update learns a symbol. The limit bounds the count: the lower, the faster the past is forgotten.
-func (n *nibble) update(symbol int, limit uint64) {
-	count := n[0] & lane
-	r := nibbleRates[count&15] & 7
+// update learns a symbol.
+func (n *nibble) update(symbol int) {
+	count := min(n[0]&lane, uint64(len(nibbleRates)-1))
+	r := nibbleRates[count] & 7
 	keep := uint64(lanes) * (lane >> r)
 	up := &nibbleUp[r][symbol&15]
-	if count < limit {
-		count++
-	}
 	first := n[0] &^ lane
-	n[0] = first - first>>r&keep + up[0] | count
+	n[0] = first - first>>r&keep + up[0] | (count + 1)
 	n[1] += up[1] - n[1]>>r&keep
 	n[2] += up[2] - n[2]>>r&keep
 	n[3] += up[3] - n[3]>>r&keep
 }
 
 // nibble codes a symbol of 4 bits by the mean of two distributions, which learn it.
-func (c *coder) nibble(symbol int, a, b *nibble, limit uint64) int {
+func (c *coder) nibble(symbol int, a, b *nibble) int {
 	var below [5]uint64
 	below[0] = a[0]&^lane + b[0]&^lane + nibbleLeast[0]
 	below[1] = a[1] + b[1] + nibbleLeast[1]
@@ -84,8 +81,8 @@ func (c *coder) nibble(symbol int, a, b *nibble, limit uint64) int {
 	if c.rng < 1<<32 {
 		c.shift()
 	}
-	a.update(symbol, limit)
-	b.update(symbol, limit)
+	a.update(symbol)
+	b.update(symbol)
 	return symbol
 }
 
@@ -94,11 +91,8 @@ type byteModel struct {
 	high, low [2][]nibble
 }
 
-// How bytes are learned: slowly from the start, as they are of many kinds.
-const (
-	byteStart = 5
-	byteLimit = 9
-)
+// byteStart is the count of the distributions of bytes at first: they are of many kinds, so none is to be believed soon.
+const byteStart = 5
 
 func newByteModel() *byteModel {
 	return &byteModel{
@@ -115,7 +109,7 @@ func (m *byteModel) reset() {
 }
 
 func (m *byteModel) code(c *coder, v byte, a, b uint32) byte {
-	high := c.nibble(int(v>>4), &m.high[0][a], &m.high[1][b], byteLimit)
-	low := c.nibble(int(v&15), &m.low[0][a<<4|uint32(high)], &m.low[1][b<<4|uint32(high)], byteLimit)
+	high := c.nibble(int(v>>4), &m.high[0][a], &m.high[1][b])
+	low := c.nibble(int(v&15), &m.low[0][a<<4|uint32(high)], &m.low[1][b<<4|uint32(high)])
 	return byte(high<<4 | low)
 }
