@@ -94,9 +94,7 @@ func (w *world) device(target *Image) *Device {
 // delivered is the medium of a device that was never started.
 func (w *world) delivered() *Medium {
 	m := NewMedium(slotSize)
-	for i, l := range w.factory.leaves {
-		m.slots[0][i] = l
-	}
+	copy(m.slots[0][:], w.factory.leaves)
 	return m
 }
 

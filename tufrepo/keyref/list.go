@@ -50,7 +50,7 @@ func List(ctx context.Context, ref string, o Options) ([]Listed, error) {
 	case agentScheme:
 		return listAgent(ctx, o)
 	}
-	return nil, fmt.Errorf("%s: %w whose keys can be listed: use pkcs11: or ssh-agent:", ref, ErrReference)
+	return nil, fmt.Errorf("%s: %w whose keys can be listed: use one of pkcs11: or of ssh-agent", ref, ErrReference)
 }
 
 func listTokens(ctx context.Context, ref string, o Options) ([]Listed, error) {

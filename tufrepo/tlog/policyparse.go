@@ -168,7 +168,7 @@ func (p *policyParser) define(name string, q quorum) error {
 
 func (p *policyParser) group(args []string) error {
 	if len(args) < 3 {
-		return errors.New("want: group NAME all|any|NUMBER MEMBER...")
+		return errors.New("want: group NAME all|any|NUMBER, then a MEMBER or more")
 	}
 	g := &group{name: args[0]}
 	members := args[2:]
