@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector would make these ten times as slow; make test runs them without.
+
 package crash
 
 import (
@@ -15,9 +19,6 @@ import (
 // TestEverySyncIsNeeded leaves out each sync of a file, a folder or a slot, by the line that asks for it, one at a time: the
 // exploration must find what that costs, or a comment at the line says "not needed for" and what it is for.
 func TestEverySyncIsNeeded(t *testing.T) {
-	if raced {
-		t.Skip("the race detector makes this ten times as slow; make test runs it without")
-	}
 	w := newWorld(t)
 	killed, spared := 0, 0
 	beginnings := w.syncBeginnings(t)
