@@ -39,7 +39,7 @@
 //	between the two            env.0 holds the old one
 //	while env.0 is written     env.1 holds the new one
 //
-// An U-Boot's copies are in its redundant format, CRC-32 and a flag of one byte that is counted up, 0 after 255. The older
+// A U-Boot's copies are in its redundant format, CRC-32 and a flag of one byte that is counted up, 0 after 255. The older
 // copy is replaced first, flushed and read back; then the other. The script replaces the older one only.
 //
 // Neither bootloader flushes what it writes. A count of a trial that is lost with the power is one try more. Before the agent

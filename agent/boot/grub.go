@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/fairlead/fairlead/firmware/durable"
-	"golang.org/x/sys/unix"
 )
 
 // grubSize is the length of an environment block; GRUB's own tools make it so.
@@ -244,9 +243,7 @@ func overwrite(disk durable.Disk, path string, off int64, b []byte) error {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("writing the boot environment: %w", err)
 	}
-	if file, ok := f.(interface{ Fd() uintptr }); ok { // so that the medium answers, and not the page cache
-		_ = unix.Fadvise(int(file.Fd()), off, int64(len(b)), unix.FADV_DONTNEED)
-	}
+	durable.Forget(f)
 	back := make([]byte, len(b))
 	if _, err := f.ReadAt(back, off); err != nil {
 		return fmt.Errorf("reading back the boot environment: %w", err)

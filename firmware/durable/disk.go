@@ -264,8 +264,8 @@ func (System) Lock(f Handle) error {
 	}
 }
 
-// forget asks the kernel to drop the pages of a file: a hint, without which they would answer a read, which is no news.
-func forget(f Handle) {
+// Forget asks the kernel to drop the pages of a file, so that the medium answers the next read: a hint.
+func Forget(f Handle) {
 	if file, ok := f.(*os.File); ok {
 		_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED)
 	}

@@ -170,7 +170,7 @@ func (d Disk) readBack(path string, want []byte) error {
 		return fmt.Errorf("read back: %w", err)
 	}
 	defer f.Close()
-	forget(f)
+	Forget(f)
 	got, err := io.ReadAll(io.LimitReader(f, int64(len(want))+1))
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
