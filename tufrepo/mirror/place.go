@@ -35,8 +35,11 @@ type Place struct {
 func ParsePlace(reference, endpoint string) (Place, error) {
 	rest, ok := strings.CutPrefix(reference, "s3://")
 	bucket, prefix, _ := strings.Cut(rest, "/")
-	if !ok || s3utils.CheckValidBucketNameStrict(bucket) != nil {
+	if !ok {
 		return Place{}, fmt.Errorf("%q is not a bucket: give s3://BUCKET or s3://BUCKET/PREFIX", reference)
+	}
+	if err := s3utils.CheckValidBucketNameStrict(bucket); err != nil {
+		return Place{}, fmt.Errorf("%q cannot be the name of a bucket: %w", bucket, err)
 	}
 	prefix = strings.TrimSuffix(prefix, "/")
 	if prefix != "" {
