@@ -102,6 +102,21 @@ func TestBackupHasNoSecretInTheClear(t *testing.T) {
 	}
 }
 
+// TestRestoreTwiceAtOnce: what the first replaced is not in the way of the second.
+func TestRestoreTwiceAtOnce(t *testing.T) {
+	s := newSite(t)
+	s.tenant("acme", 5)
+	backup, now := s.backup(), time.Now()
+	must(t, s.stop())
+	for range 2 {
+		_, err := s.restore(backup, func(o *service.RestoreOptions) { o.Replace, o.Clock = true, func() time.Time { return now } })
+		must(t, err)
+	}
+	if left, _ := filepath.Glob(service.StateDir(s.repo) + ".replaced-*"); len(left) != 2 {
+		t.Errorf("replaced: %v, want two", left)
+	}
+}
+
 func TestRestoreRefusals(t *testing.T) {
 	s := newSite(t)
 	s.tenant("acme", 5)

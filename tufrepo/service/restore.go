@@ -317,6 +317,18 @@ func (r *restore) swap() (aside string, err error) {
 	if err := durable.SyncDir(filepath.Dir(r.dir)); err != nil {
 		return "", err
 	}
-	aside = r.dir + ".replaced-" + r.Clock().UTC().Format("20060102T150405Z")
+	aside = r.aside()
 	return aside, durable.Rename(r.stage, aside)
+}
+
+// aside is a free name for what was replaced.
+func (r *restore) aside() string {
+	name := r.dir + ".replaced-" + r.Clock().UTC().Format("20060102T150405Z")
+	free := name
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(free); err != nil {
+			return free
+		}
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
 }
