@@ -48,6 +48,14 @@ func (u *unit) basic() []string {
 	return []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(u.user()+":"+u.pass))}
 }
 
+// otherEnd is a key of the same form that differs in its last character.
+func otherEnd(key string) string {
+	if rest, ok := strings.CutSuffix(key, "0"); ok {
+		return rest + "1"
+	}
+	return key[:len(key)-1] + "0"
+}
+
 func TestCustomDeviceOverHTTPS(t *testing.T) {
 	s := newSite(t)
 	s.tenant("acme", 1)
@@ -66,7 +74,7 @@ func TestCustomDeviceOverHTTPS(t *testing.T) {
 	}
 	for what, header := range map[string][]string{
 		"nothing":             {},
-		"a wrong key":         {"Authorization", "Bearer " + u.pass[:len(u.pass)-1] + "0"},
+		"a wrong key":         {"Authorization", "Bearer " + otherEnd(u.pass)},
 		"another's id":        {"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(other.user()+":"+u.pass))},
 		"an operator's":       {"Authorization", "Bearer " + s.api.Token},
 		"broken":              {"Authorization", "Basic !!"},
