@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -66,7 +67,8 @@ func contentType(name string) string {
 // ranges. Names are matched exactly; whatever is not a regular file of a known
 // name is 404. ETags are strong, the SHA-256 of the content. What has a version
 // or hash in its name may be cached for ever; the timestamp, the log's checkpoint,
-// and the absence of anything, must be asked for again.
+// and the absence of anything, must be asked for again. Metadata goes compressed
+// to whoever asks for zstd or gzip, with another ETag each.
 func (r *Repo) Handler(log *slog.Logger) http.Handler {
 	root, err := os.OpenRoot(r.dir)
 	if err != nil {
@@ -75,12 +77,13 @@ func (r *Repo) Handler(log *slog.Logger) http.Handler {
 			plain(w, http.StatusServiceUnavailable, "the repository cannot be read")
 		})
 	}
-	return handler{root, log}
+	return handler{root, log, &codings{}}
 }
 
 type handler struct {
-	root *os.Root
-	log  *slog.Logger
+	root  *os.Root
+	log   *slog.Logger
+	coded *codings
 }
 
 func (h handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -147,8 +150,7 @@ func (h handler) serve(w http.ResponseWriter, req *http.Request, name string, f 
 			plain(w, http.StatusInternalServerError, "cannot be read")
 			return
 		}
-		content = bytes.NewReader(raw)
-		header.Set("ETag", etag(sha256.Sum256(raw)))
+		content = bytes.NewReader(h.code(w, req, name, raw))
 		header.Set("Content-Type", contentType(name))
 	}
 	header.Set("Cache-Control", cacheForEver)
@@ -157,6 +159,29 @@ func (h handler) serve(w http.ResponseWriter, req *http.Request, name string, f 
 	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, req, path.Base(name), time.Time{}, content)
+}
+
+// code is a file as it is sent, with the headers that say so.
+func (h handler) code(w http.ResponseWriter, req *http.Request, name string, raw []byte) []byte {
+	sum := firmware.Digest(sha256.Sum256(raw))
+	header := w.Header()
+	header.Set("ETag", etag(sum))
+	if strings.HasPrefix(name, "metadata/") {
+		header.Set("Vary", "Accept-Encoding")
+	}
+	coding := choose(req, name, len(raw))
+	if coding == "" {
+		return raw
+	}
+	coded, err := h.coded.get(coding, sum, raw)
+	if err != nil {
+		h.log.Error("metadata cannot be compressed, and is sent as it is", "name", name, "error", err)
+		return raw
+	}
+	header.Set("ETag", `"`+sum.String()+"-"+coding+`"`)
+	header.Set("Content-Encoding", coding)
+	header.Set("Content-Length", strconv.Itoa(len(coded)))
+	return coded
 }
 
 func etag(d firmware.Digest) string { return `"` + hex.EncodeToString(d[:]) + `"` }

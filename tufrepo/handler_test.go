@@ -54,7 +54,7 @@ func TestHandlerServesEveryFile(t *testing.T) {
 		if strings.HasPrefix(name, "state/") {
 			continue
 		}
-		resp, body := get(t, s, "GET", name)
+		resp, body := get(t, s, "GET", name, "Accept-Encoding", "identity")
 		sum := sha256.Sum256([]byte(content))
 		tag := `"` + hex.EncodeToString(sum[:]) + `"`
 		cache, kind := cacheForEver, "application/json"
@@ -71,7 +71,7 @@ func TestHandlerServesEveryFile(t *testing.T) {
 		if resp, body := get(t, s, "HEAD", name); resp.StatusCode != 200 || body != "" || resp.ContentLength != int64(len(content)) {
 			t.Errorf("HEAD %s: %s, length %d, %d bytes", name, resp.Status, resp.ContentLength, len(body))
 		}
-		if resp, _ := get(t, s, "GET", name, "If-None-Match", tag); resp.StatusCode != 304 {
+		if resp, _ := get(t, s, "GET", name, "Accept-Encoding", "identity", "If-None-Match", tag); resp.StatusCode != 304 {
 			t.Errorf("%s, not changed: %s", name, resp.Status)
 		}
 	}
@@ -181,4 +181,45 @@ func FuzzServed(f *testing.F) {
 			t.Errorf("%q would be served", name)
 		}
 	})
+}
+
+// TestHandlerCodings: metadata goes compressed to whoever asks, each form with an ETag of its own; ranges, short files and
+// blobs go as they are.
+func TestHandlerCodings(t *testing.T) {
+	w, s := served1(t)
+	name := "metadata/1.root.json"
+	content := repotest.Snapshot(t, w.repo.dir)[name]
+	blob := "blobs/" + repotest.Files(t, w.repo.path("blobs"))[0]
+	tags := map[string]string{}
+	for _, tc := range []struct {
+		name   string
+		header []string
+		coding string
+	}{
+		{name, []string{"Accept-Encoding", "zstd, gzip"}, "zstd"},
+		{name, []string{"Accept-Encoding", "deflate, GZIP;q=1.0, zstd;q=0"}, "gzip"},
+		{name, []string{"Accept-Encoding", "br, identity"}, ""},
+		{name, []string{"Accept-Encoding", "gzip", "Range", "bytes=0-9"}, ""},
+		{bundle.TimestampName, []string{"Accept-Encoding", "gzip"}, ""},
+		{blob, []string{"Accept-Encoding", "gzip"}, ""},
+	} {
+		resp, body := get(t, s, "GET", tc.name, tc.header...)
+		if resp.Header.Get("Content-Encoding") != tc.coding {
+			t.Errorf("%s, %v: %v", tc.name, tc.header, resp.Header)
+			continue
+		}
+		if tc.coding == "" {
+			continue
+		}
+		if len(body) >= len(content) || int64(len(body)) != resp.ContentLength || resp.Header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s in %s: %d bytes of %d, headers %v", tc.name, tc.coding, len(body), len(content), resp.Header)
+		}
+		tags[tc.coding] = resp.Header.Get("ETag")
+		if resp, body := get(t, s, "GET", tc.name, append(tc.header, "If-None-Match", tags[tc.coding])...); resp.StatusCode != 304 || body != "" {
+			t.Errorf("%s in %s, not changed: %s", tc.name, tc.coding, resp.Status)
+		}
+	}
+	if len(tags) != 2 || tags["zstd"] == tags["gzip"] {
+		t.Errorf("ETags %v", tags)
+	}
 }

@@ -45,7 +45,8 @@ const maxRedirects = 3
 // The client's proxy, dialling, TLS and limit on header bytes
 // (http.Transport.MaxResponseHeaderBytes) are the caller's; its Timeout,
 // CheckRedirect and Jar are not used. A nil hc means a client with limits fit
-// for a device. Compression is never asked for and never accepted.
+// for a device. Compression (zstd, gzip) is asked for and accepted for metadata
+// that is read whole, and for nothing else.
 //
 // Errors: fs.ErrNotExist for 404 and 410, and for 403 to a <N>.root.json, which
 // object stores answer for a key that does not exist; ErrCaptive for HTML, 511,
@@ -172,6 +173,9 @@ func (s *httpSource) build(ctx context.Context, r request) (*http.Request, error
 		return nil, fail(ErrConfig, "", err)
 	}
 	req.Header.Set("Accept-Encoding", "identity")
+	if r.compressible() {
+		req.Header.Set("Accept-Encoding", acceptCodings)
+	}
 	req.Header.Set("User-Agent", "fairlead")
 	if r.ranged() {
 		req.Header.Set("Range", r.header())

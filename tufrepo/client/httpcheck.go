@@ -20,6 +20,10 @@ func (s *httpSource) accept(r request, resp *http.Response, body io.ReadCloser) 
 	if resp.StatusCode == http.StatusPartialContent {
 		return acceptRange(r, resp, body)
 	}
+	plain, err := decode(r, resp, body)
+	if err != nil || plain != body {
+		return plain, err
+	}
 	return acceptWhole(r, resp, body)
 }
 
@@ -73,7 +77,7 @@ func checkHeaders(r request, resp *http.Response) error {
 	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" || t == "application/xhtml+xml" {
 		return failf(ErrCaptive, "", "get %s: the answer is a web page: is there a login page in between?", r.name)
 	}
-	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+	if e := coding(resp); e != "" && !(r.compressible() && (e == "zstd" || e == "gzip")) {
 		return failf(ErrUnavailable, "", "get %s: the answer is encoded (%.20q), which was not asked for", r.name, e)
 	}
 	return nil
