@@ -22,6 +22,8 @@ const baseDir = bundle.BaseDir
 type Base struct {
 	*bundle.Base
 	dir string // the folder that it was read from
+
+	trustClock bool
 }
 
 // blob is where the repository has a blob, if it has it.
@@ -46,7 +48,7 @@ func ReadBase(dir, root string) (*Base, error) {
 	if err != nil {
 		return nil, refuse("repository %s: %w", dir, err)
 	}
-	return &Base{b, dir}, nil
+	return &Base{Base: b, dir: dir}, nil
 }
 
 // findManifest is the first published release, by product and counter, that has something; nil if none has. Releases whose
@@ -78,7 +80,7 @@ func (b *Base) ready(now time.Time) error {
 	if b.Targets() == nil {
 		return refuse("nothing is published in the repository yet; publish the bundle of the first root, or work on it with --bundle")
 	}
-	return checkClock(now, b)
+	return b.checkClock(now)
 }
 
 // baseOf is the base that a bundle carries, or that of a repository if one is named. A first bundle has none.
@@ -127,43 +129,6 @@ func writeFile(dir, name string, data []byte) error {
 		return err
 	}
 	return durable.WriteFile(path, data, 0o644)
-}
-
-// newest is the time at which the newest of the published files was made, as far as they say.
-func (b *Base) newest() time.Time {
-	var newest time.Time
-	note := func(members map[string]any) {
-		if t := issued(members); t.After(newest) {
-			newest = t
-		}
-	}
-	if doc := b.Timestamp(); doc != nil {
-		note(doc.Meta.Signed.UnrecognizedFields)
-	}
-	if root := b.Root(); root != nil {
-		note(root.Signed.UnrecognizedFields)
-	}
-	if targets := b.Targets(); targets != nil {
-		note(targets.Signed.UnrecognizedFields)
-	}
-	for _, product := range b.Products() {
-		note(b.Role(product).Signed.UnrecognizedFields)
-	}
-	return newest
-}
-
-// clockSlack is how far this machine's clock may be behind the one that made the newest file.
-const clockSlack = 10 * time.Minute
-
-// checkClock refuses to draft with a clock that is behind: the expiry would be too early, and an expired base would
-// look valid.
-func checkClock(now time.Time, base *Base) error {
-	newest := base.newest()
-	if now.Add(clockSlack).Before(newest) {
-		return refuse("this machine's clock says %s, but the repository was signed at %s: set the clock and try again",
-			now.UTC().Format(time.RFC3339), newest.Format(time.RFC3339))
-	}
-	return nil
 }
 
 // warnings tell of published files that are expired: devices refuse them already.

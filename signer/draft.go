@@ -106,6 +106,9 @@ func redraft(ctx context.Context, o ProductOptions, change func(*drafts) error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := base.checkClock(o.Now); err != nil {
+		return nil, err
+	}
 	f, err := readFolder(o.Bundle, base)
 	if err != nil {
 		return nil, err

@@ -191,10 +191,7 @@ func (f *folder) labels() map[string]string {
 }
 
 func (f *metaFile) owners() map[string]string {
-	if f.root != nil {
-		return owners(f.root.Signed.UnrecognizedFields)
-	}
-	return owners(f.targets.Signed.UnrecognizedFields)
+	return owners(f.members())
 }
 
 // manifest reads the manifest that a target of the bundle pins. fs.ErrNotExist if the bundle does not carry it.

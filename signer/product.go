@@ -23,16 +23,24 @@ type ProductOptions struct {
 }
 
 // AddProduct drafts a targets file that hands "<product>/*" to keys. The product's role file comes with its first
-// release.
-func AddProduct(ctx context.Context, o ProductOptions, keys Keys) (*Draft, error) {
-	if err := firmware.CheckProduct(o.Product); err != nil {
-		return nil, refusal{err}
+// release. More products may come in with the same keys.
+func AddProduct(ctx context.Context, o ProductOptions, keys Keys, more ...string) (*Draft, error) {
+	products := append([]string{o.Product}, more...)
+	for _, product := range products {
+		if err := firmware.CheckProduct(product); err != nil {
+			return nil, refusal{err}
+		}
 	}
 	if err := keys.check(o.Product); err != nil {
 		return nil, err
 	}
 	return changeTargets(ctx, o, func(d *drafts) error {
-		return addDelegation(d.targets, o.Product, keys)
+		for _, product := range products {
+			if err := addDelegation(d.targets, product, keys); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

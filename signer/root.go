@@ -24,6 +24,9 @@ type NewRootOptions struct {
 
 // NewRoot makes a bundle with 1.root.json and, but for a director, an empty 1.targets.json, all unsigned.
 func NewRoot(ctx context.Context, o NewRootOptions) (*Draft, error) {
+	if err := checkBorn(o.Now); err != nil {
+		return nil, err
+	}
 	root := metadata.Root()
 	labels := map[string]string{}
 	for _, role := range topRoles {
@@ -86,7 +89,7 @@ func RotateRoot(ctx context.Context, o RotateRootOptions) (*Draft, error) {
 	if o.Base.Empty() {
 		return nil, refuse("the repository has no root yet; the first is made by: root new")
 	}
-	if err := checkClock(o.Now, o.Base); err != nil {
+	if err := o.Base.checkClock(o.Now); err != nil {
 		return nil, err
 	}
 	root, err := cloneMeta(o.Base.Root())

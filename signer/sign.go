@@ -19,6 +19,8 @@ type SignOptions struct {
 	Root   string // root file that the signer trusts; "": the first root of the repository
 	Key    keyfile.Signer
 	Now    time.Time
+	// TrustClock takes Now for right, whatever the files say of the time.
+	TrustClock bool
 }
 
 // Signing is what one key signs in a bundle. It is read once: what View shows is what Sign signs.
@@ -36,11 +38,15 @@ func PrepareSigning(o SignOptions) (*Signing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkClock(o.Now, base); err != nil {
+	base.trustClock = o.TrustClock
+	if err := base.checkClock(o.Now); err != nil {
 		return nil, err
 	}
 	f, err := readFolder(o.Bundle, base)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.checkDraftClocks(o.Now); err != nil {
 		return nil, err
 	}
 	v, err := f.view()

@@ -124,7 +124,8 @@ func TestReleaseRefusals(t *testing.T) {
 		"notes too long":          {func(o *ReleaseOptions) { o.Notes = strings.Repeat("x", 1<<20) }, "notes"},
 		"agent version":           {func(o *ReleaseOptions) { o.MinAgent = "new" }, "MAJOR.MINOR.PATCH"},
 		"clock behind":            {func(o *ReleaseOptions) { o.Now = start.Add(-time.Hour) }, "set the clock"},
-		"clock at 1970":           {func(o *ReleaseOptions) { o.Now = time.Unix(0, 0) }, "set the clock"},
+		"clock at 1970":           {func(o *ReleaseOptions) { o.Now = time.Unix(0, 0) }, "before this program was written: set the clock"},
+		"clock years ahead":       {func(o *ReleaseOptions) { o.Now = start.Add(2 * year) }, "signed 730 days before"},
 		"key of another":          {func(o *ReleaseOptions) { o.Keys = append(o.Keys, w.keys["alice"]) }, "does not sign for cam; its keys are dora"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,6 +207,7 @@ func TestReleasesAreLimited(t *testing.T) {
 func TestExpiredBaseIsWarnedAbout(t *testing.T) {
 	w := newWorld(t, "alice", "bob", "carol", "dora")
 	base := w.publish(start, 1)
+	base.TrustClock()
 	draft := must(NewRelease(t.Context(), w.releaseOptions(base, start.Add(2*year))))(t)
 	for _, role := range []string{"root", "targets", "cam"} {
 		if !slices.ContainsFunc(draft.Warnings, func(s string) bool { return strings.HasPrefix(s, "the published "+role+" expired on 2027-09-01") }) {
@@ -213,7 +215,7 @@ func TestExpiredBaseIsWarnedAbout(t *testing.T) {
 		}
 	}
 	// Whoever signs it is told that it cannot be published so.
-	_, err := PrepareSigning(SignOptions{Bundle: w.path("out"), Key: w.keys["dora"], Now: start.Add(2 * year)})
+	_, err := PrepareSigning(SignOptions{Bundle: w.path("out"), Key: w.keys["dora"], Now: start.Add(2 * year), TrustClock: true})
 	refused(t, err, "root expired")
 }
 
@@ -227,6 +229,41 @@ func TestSigningRefusals(t *testing.T) {
 	refused(t, err, "key carol")
 	_, err = PrepareSigning(SignOptions{Bundle: w.path("out"), Key: w.keys["dora"], Now: start.Add(year)})
 	refused(t, err, "expired")
+}
+
+// TestSignersClock holds the clock of whoever signs against those of the repository and of whoever drafted.
+func TestSignersClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		drafted, now time.Duration // since the repository was published
+		lifetime     time.Duration
+		trust        bool
+		why          string // "" is signed
+	}{
+		"right":                      {time.Hour, 2 * time.Hour, year, false, ""},
+		"a little behind":            {time.Hour, time.Hour - 9*time.Minute, year, false, ""},
+		"behind the repository":      {0, -time.Hour, year, false, "if it is right, the other one was wrong: --trust-clock"},
+		"behind, and trusted":        {0, -time.Hour, year, true, ""},
+		"behind the draft":           {24 * time.Hour, time.Hour, year, false, "2.cam.json was drafted at 2026-09-02T12:00:00Z, and this machine's clock says 2026-09-01T13:00:00Z"},
+		"behind the draft, trusted":  {24 * time.Hour, time.Hour, year, true, ""},
+		"far ahead":                  {time.Hour, 401 * 24 * time.Hour, 2 * year, false, "if nothing was signed for so long: --trust-clock"},
+		"far ahead, expired anyway":  {time.Hour, 401 * 24 * time.Hour, 2 * year, true, "expired"},
+		"a draft for eleven years":   {time.Hour, time.Hour, 11 * year, false, "valid until 2037-08-29T13:00:00Z, longer than anything should be"},
+		"that draft, trusted":        {time.Hour, time.Hour, 11 * year, true, "longer than anything should be"},
+		"before the program, always": {0, -20 * year, year, true, "before this program was written"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "alice", "bob", "carol", "dora")
+			o := w.releaseOptions(w.publish(start, 1), start.Add(c.drafted))
+			o.Lifetime = c.lifetime
+			must(NewRelease(t.Context(), o))(t)
+			_, err := PrepareSigning(SignOptions{Bundle: w.path("out"), Key: w.keys["dora"], Now: start.Add(c.now), TrustClock: c.trust})
+			if c.why != "" {
+				refused(t, err, c.why)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // A signature is made for the bytes that were shown and no others: what lies in the folder by then may have been
@@ -250,6 +287,7 @@ func TestWhatWasShownIsSigned(t *testing.T) {
 func TestExpiredRootAndTargetsAreRenewedTogether(t *testing.T) {
 	w := newWorld(t, "alice", "bob", "carol", "dora")
 	base, late := w.publish(start, 1), start.Add(2*year)
+	base.TrustClock()
 	must(RotateRoot(t.Context(), RotateRootOptions{Out: w.path("out"), Base: base, Lifetime: year, Now: late}))(t)
 	for _, name := range []string{"alice", "bob"} {
 		w.sign("out", name, late)

@@ -90,7 +90,7 @@ func (w *world) publish(now time.Time, releases ...int64) *Base {
 func (w *world) base() *Base { return must(ReadBase(w.path("repo"), ""))(w.t) }
 
 func (w *world) sign(dir, name string, now time.Time) *Signing {
-	s := must(PrepareSigning(SignOptions{Bundle: w.path(dir), Key: w.keys[name], Now: now}))(w.t)
+	s := must(PrepareSigning(SignOptions{Bundle: w.path(dir), Key: w.keys[name], Now: now, TrustClock: true}))(w.t)
 	check(w.t, s.Sign())
 	return s
 }

@@ -145,6 +145,11 @@ func baseFlags() []cli.Flag {
 	}
 }
 
+// clockFlag is for what is drafted or signed upon a base.
+func clockFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "trust-clock", Usage: "this machine's clock is right, whatever the files say of the time"}
+}
+
 // arguments wants exactly the named arguments.
 func arguments(c *cli.Context, names ...string) ([]string, error) {
 	got := c.Args().Slice()
@@ -171,7 +176,11 @@ func readBase(c *cli.Context) (*signer.Base, error) {
 	if err := required(c, "repo"); err != nil {
 		return nil, err
 	}
-	return signer.ReadBase(c.String("repo"), c.String("root"))
+	base, err := signer.ReadBase(c.String("repo"), c.String("root"))
+	if err == nil && c.Bool("trust-clock") {
+		base.TrustClock()
+	}
+	return base, err
 }
 
 // show prints the result: JSON if that is asked for, else what text writes.

@@ -31,7 +31,7 @@ first. Into the bundle of the first root, or as a bundle of its own:
 Once devices have seen a policy they ask for proofs until a newer one says that none is needed:
 
   fairlead-sign log-policy --no-log --repo REPO --out farewell`,
-		append(baseFlags(), outFlag(), expiresFlag(), jsonFlag(),
+		append(baseFlags(), clockFlag(), outFlag(), expiresFlag(), jsonFlag(),
 			&cli.StringFlag{Name: "bundle", Usage: "change a bundle that is not published yet, in place unless --out is given"},
 			&cli.BoolFlag{Name: "no-log", Usage: "releases need no proof any more"}),
 		logPolicy)

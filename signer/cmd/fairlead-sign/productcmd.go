@@ -10,18 +10,20 @@ import (
 
 func productCommand() *cli.Command {
 	where := func() []cli.Flag {
-		return append(baseFlags(), outFlag(), expiresFlag(), jsonFlag(),
+		return append(baseFlags(), clockFlag(), outFlag(), expiresFlag(), jsonFlag(),
 			&cli.StringFlag{Name: "bundle", Usage: "change a bundle that is not published yet, in place unless --out is given"})
 	}
 	return group("product", "products and the keys that sign their releases",
-		command("add", "draft a targets file with a new product", "NAME",
+		command("add", "draft a targets file with new products", "NAME...",
 			`The targets keys sign it. Into the bundle of the first root:
 
   fairlead-sign product add cam --bundle first --key dora.pub --key emil.pub --threshold 2
 
 or, later, as a bundle of its own:
 
-  fairlead-sign product add cam --repo REPO --out cam --key dora.pub --key emil.pub --threshold 2`,
+  fairlead-sign product add cam --repo REPO --out cam --key dora.pub --key emil.pub --threshold 2
+
+Several names are several products with the same keys.`,
 			append(where(),
 				&cli.StringSliceFlag{Name: "key", Usage: "public key `FILE` that signs the product's releases; again for more"},
 				&cli.IntFlag{Name: "threshold", Usage: "how many of them must sign", Value: 1},
@@ -38,12 +40,11 @@ or, later, as a bundle of its own:
 
 // productOptions reads what add and change have in common.
 func productOptions(c *cli.Context) (signer.ProductOptions, error) {
-	args, err := arguments(c, "NAME")
-	if err != nil {
-		return signer.ProductOptions{}, err
+	if !c.Args().Present() {
+		return signer.ProductOptions{}, usage("NAME is missing")
 	}
 	o, err := draftOptions(c)
-	o.Product = args[0]
+	o.Product = c.Args().First()
 	return o, err
 }
 
@@ -72,7 +73,7 @@ func productAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	draft, err := signer.AddProduct(c.Context, o, keys)
+	draft, err := signer.AddProduct(c.Context, o, keys, c.Args().Tail()...)
 	if err != nil {
 		return err
 	}
@@ -80,6 +81,9 @@ func productAdd(c *cli.Context) error {
 }
 
 func productChange(c *cli.Context) error {
+	if _, err := arguments(c, "NAME"); err != nil {
+		return err
+	}
 	o, err := productOptions(c)
 	if err != nil {
 		return err
@@ -100,7 +104,7 @@ func renewCommand() *cli.Command {
 		`A root is renewed by: root rotate. Releases renew their product by themselves.
 
   fairlead-sign renew --repo REPO --out renewal targets cam`,
-		append(baseFlags(), outFlag(), expiresFlag(), jsonFlag()),
+		append(baseFlags(), clockFlag(), outFlag(), expiresFlag(), jsonFlag()),
 		func(c *cli.Context) error {
 			if !c.Args().Present() {
 				return usage("name what to renew: targets, or products")

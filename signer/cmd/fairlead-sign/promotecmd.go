@@ -11,7 +11,7 @@ import (
 )
 
 func promoteCommand() *cli.Command {
-	flags := append(baseFlags(), outFlag(),
+	flags := append(baseFlags(), clockFlag(), outFlag(),
 		&cli.StringFlag{Name: "to", Usage: "channel: dev, beta or stable"},
 		&cli.BoolFlag{Name: "back", Usage: "let a release go back to a channel that fewer devices take"},
 		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key, a file or another `REF`erence; again for more"},

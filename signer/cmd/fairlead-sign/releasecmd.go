@@ -16,7 +16,7 @@ import (
 )
 
 func releaseCommand() *cli.Command {
-	flags := append(baseFlags(), outFlag(),
+	flags := append(baseFlags(), clockFlag(), outFlag(),
 		&cli.StringFlag{Name: "image", Usage: "image `FILE` or block device"},
 		&cli.StringFlag{Name: "product", Usage: "product that the release belongs to"},
 		&cli.StringFlag{Name: "version", Usage: "its name, such as 1.1.0"},

@@ -26,7 +26,7 @@ func rootCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: role + "-key", Usage: "public key `FILE` that signs " + role + "; again for more"},
 			&cli.IntFlag{Name: role + "-threshold", Usage: "how many of them must sign", Value: 1})
 	}
-	rotateFlags := append(baseFlags(), outFlag())
+	rotateFlags := append(baseFlags(), clockFlag(), outFlag())
 	for _, role := range topRoles {
 		rotateFlags = append(rotateFlags,
 			&cli.StringSliceFlag{Name: "add-" + role + "-key", Usage: "public key `FILE` that enters " + role},

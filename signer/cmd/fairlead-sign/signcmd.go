@@ -23,7 +23,7 @@ the repository's metadata, or by a root that you trust:
 
   fairlead-sign sign cam-1.1.0 --key emil.key --repo REPO --root 1.root.json`,
 		append(baseFlags(),
-			append(keyFlags(),
+			append(keyFlags(), clockFlag(),
 				&cli.StringFlag{Name: "key", Usage: "your private key: a file, or another `REF`erence, such as pkcs11: or ssh-agent:"},
 				&cli.BoolFlag{Name: "yes", Usage: "sign without asking"}, jsonFlag())...), sign)
 }
@@ -40,7 +40,7 @@ func sign(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := signer.PrepareSigning(signer.SignOptions{Bundle: args[0], Repo: c.String("repo"), Root: c.String("root"), Key: key, Now: time.Now()})
+	s, err := signer.PrepareSigning(signer.SignOptions{Bundle: args[0], Repo: c.String("repo"), Root: c.String("root"), Key: key, Now: time.Now(), TrustClock: c.Bool("trust-clock")})
 	if err != nil {
 		return err
 	}
