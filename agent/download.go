@@ -236,14 +236,7 @@ func retryAfter(err error) time.Duration {
 // tried.
 func (l *loop) prove() {
 	u, progress := l.m.state.Update, l.progress(l.m.state.Update.ID)
-	l.start(func(ctx context.Context) error {
-		slot, err := l.o.OpenSlot(l.cfg.Slots.Path(u.Slot), install.SlotOptions{ReadOnly: true})
-		if err != nil {
-			return err
-		}
-		defer slot.Close()
-		return install.VerifySlot(ctx, slot, u.Release.Image, progress)
-	}, func(err error) {
+	l.start(func(ctx context.Context) error { return l.readBack(ctx, u, progress) }, func(err error) {
 		switch {
 		case l.leave:
 			return

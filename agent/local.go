@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fairlead/fairlead/agent/boot"
+	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/strictjson"
@@ -51,7 +52,7 @@ func (a *Agent) Install(ctx context.Context, source, version string) (Outcome, e
 		return Outcome{}, err
 	}
 	defer s.close()
-	if err := s.clear(); err != nil {
+	if err := s.clear(ctx); err != nil {
 		return s.m.outcome(), err
 	}
 	src, closeSource, err := s.openSource(source)
@@ -73,8 +74,11 @@ func (a *Agent) Install(ctx context.Context, source, version string) (Outcome, e
 }
 
 // clear makes way for a local installation.
-func (s *session) clear() error {
+func (s *session) clear(ctx context.Context) error {
 	step, b, err := s.m.rest()
+	if err == nil && step == tell && !s.m.late() {
+		step, b, err = s.tellAgain(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -92,6 +96,34 @@ func (s *session) clear() error {
 		return refuse(Busy, "slot %s is on trial with %s %s: fairlead-agent commit or rollback first", b.Running, u.Product, u.To)
 	}
 	return unclear(b)
+}
+
+// tellAgain goes on where an installation ended after it had verified the slot, and before the bootloader was told: the slot is
+// read back once more. If that fails, the update is over.
+func (s *session) tellAgain(ctx context.Context) (step, boot.State, error) {
+	err := s.readBack(ctx, s.m.state.Update, s.o.Progress)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return tell, boot.State{}, err
+	case err != nil:
+		err = s.m.finish(ReasonOf(err), err.Error())
+	default:
+		s.m.proven = true
+	}
+	if err != nil {
+		return tell, boot.State{}, err
+	}
+	return s.m.rest()
+}
+
+// readBack reads the slot of an update, and compares it with the image.
+func (s *session) readBack(ctx context.Context, u update, progress func(install.Progress)) error {
+	slot, err := s.o.OpenSlot(s.cfg.Slots.Path(u.Slot), install.SlotOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer slot.Close()
+	return install.VerifySlot(ctx, slot, u.Release.Image, progress)
 }
 
 // unclear is why nothing is done while bootloader and system do not agree.
