@@ -53,6 +53,7 @@
 //	Sign                    one key's signature on every draft that asks for it
 //	Merge                   signatures made apart on copies of one bundle
 //	ReadView                who has signed, who must still, what changes
+//	ReadCeremony            who must do what next, and what each may do then: a record beside the bundle
 //
 // A root's successor must be signed by a threshold of the old root's keys and by a
 // threshold of its own; [View] shows these as two rules.

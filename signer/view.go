@@ -27,8 +27,9 @@ type FileView struct {
 	Role    string    `json:"role"`
 	Version int64     `json:"version"`
 	Expires time.Time `json:"expires"`
-	Changes []string  `json:"changes"` // against the version before, in words
-	Rules   []Rule    `json:"rules"`   // all of them must be met
+	Digest  string    `json:"signed_sha256"` // of what is signed; signatures do not change it
+	Changes []string  `json:"changes"`       // against the version before, in words
+	Rules   []Rule    `json:"rules"`         // all of them must be met
 
 	file *metaFile
 }
@@ -104,6 +105,9 @@ func (f *folder) view() (*View, error) {
 	for _, file := range f.files {
 		fv := FileView{Name: file.name, Role: file.role, Version: file.version, Expires: file.expires(), file: file}
 		var err error
+		if fv.Digest, err = file.seal(); err != nil {
+			return nil, err
+		}
 		if fv.Changes, err = f.changes(file); err != nil {
 			return nil, err
 		}

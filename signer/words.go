@@ -145,6 +145,7 @@ func (f FileView) WriteText(w io.Writer, now time.Time) error {
 func (f FileView) text(t *text, now time.Time) {
 	t.say("%s", f.Name)
 	t.say("  %s", lifetimeWords(f.Expires, now))
+	t.say("  what is signed has SHA-256 %s", f.Digest)
 	for _, line := range f.Changes {
 		t.say("  %s", line)
 	}

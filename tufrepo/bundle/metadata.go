@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/strictjson"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
@@ -131,6 +132,12 @@ func SignMetadata[T metadata.Roles](m *metadata.Metadata[T], s keyfile.Signer) e
 	m.Signatures = slices.DeleteFunc(m.Signatures, func(old metadata.Signature) bool { return old.KeyID == s.ID() })
 	m.Signatures = append(m.Signatures, metadata.Signature{KeyID: s.ID(), Signature: sig})
 	return nil
+}
+
+// SignedDigest is the SHA-256 of what is signed of m: the same whoever has signed it.
+func SignedDigest[T metadata.Roles](m *metadata.Metadata[T]) (firmware.Digest, error) {
+	payload, err := canonical(m)
+	return firmware.Sum(payload), err
 }
 
 func canonical[T metadata.Roles](m *metadata.Metadata[T]) (payload []byte, err error) {

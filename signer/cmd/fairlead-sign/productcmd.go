@@ -77,6 +77,7 @@ func productAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	recordAgain(c, draft.Bundle)
 	return showDraft(c, draft)
 }
 

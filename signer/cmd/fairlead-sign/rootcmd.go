@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -51,6 +54,14 @@ For the root of a tenant's director, whose directions are signed online:
 
   fairlead-sign root rotate --repo REPO --out second --add-root-key dave.pub --remove-root-key carol`,
 			append(rotateFlags, expiresFlag(), directorFlag(), jsonFlag()), rootRotate),
+		command("next", "who must do what next; writes the record of the ceremony", "BUNDLE",
+			`The record is a page of plain text beside the bundle, BUNDLE.ceremony.txt: what is signed, in words
+and with digests to compare; who may do what then; which steps are done; what is next. root new and
+root rotate make it, sign and merge keep it up to date, and so does this, as often as you like.
+With --repo it also knows whether the bundle still fits the repository, and whether it is published.
+
+  fairlead-sign root next second --repo REPO`,
+			append(baseFlags(), jsonFlag()), rootNext),
 		command("status", "who has signed a root, who must still, what changes", "BUNDLE|REPO",
 			`  fairlead-sign root status second`,
 			append(baseFlags(), jsonFlag()), func(c *cli.Context) error { return status(c, "root") }),
@@ -78,7 +89,46 @@ func rootNew(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return showDraft(c, draft)
+	return errors.Join(showDraft(c, draft), record(c, o.Out))
+}
+
+func rootNext(c *cli.Context) error {
+	args, err := arguments(c, "BUNDLE")
+	if err != nil {
+		return err
+	}
+	ceremony, err := signer.ReadCeremony(args[0], c.String("repo"), c.String("root"), time.Now())
+	if err != nil {
+		return err
+	}
+	if _, err := ceremony.WriteRecord(); err != nil {
+		return err
+	}
+	return show(c, ceremony, ceremony.WriteText)
+}
+
+// record writes the record of a ceremony, and says where.
+func record(c *cli.Context, dir string) error {
+	ceremony, err := signer.ReadCeremony(dir, "", "", time.Now())
+	if err != nil {
+		return err
+	}
+	name, err := ceremony.WriteRecord()
+	if err == nil {
+		fmt.Fprintf(c.App.ErrWriter, "who must do what next: %s\n", name)
+	}
+	return err
+}
+
+// recordAgain brings the record of a bundle up to date, if it has one. The work is done by then: what goes wrong is
+// only told.
+func recordAgain(c *cli.Context, dir string) {
+	if _, err := os.Lstat(signer.RecordName(dir)); err != nil {
+		return
+	}
+	if err := record(c, dir); err != nil {
+		fmt.Fprintf(c.App.ErrWriter, "warning: %v; make it anew with: fairlead-sign root next %s\n", err, dir)
+	}
 }
 
 func rootRotate(c *cli.Context) error {
@@ -107,7 +157,7 @@ func rootRotate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return showDraft(c, draft)
+	return errors.Join(showDraft(c, draft), record(c, o.Out))
 }
 
 func roleChange(c *cli.Context, add, remove, threshold string) (signer.RoleChange, error) {

@@ -51,6 +51,7 @@ func sign(c *cli.Context) error {
 	} else if err := s.Sign(); err != nil {
 		return err
 	}
+	recordAgain(c, args[0])
 	return statusOf(c, args[0], "")
 }
 
@@ -87,6 +88,7 @@ func mergeCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			recordAgain(c, args[0])
 			return show(c, merged, func(w io.Writer) error {
 				fmt.Fprintf(w, "%d signature(s) came over\n", merged.Added)
 				return merged.WriteText(w, time.Now())
