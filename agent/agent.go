@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	cryptorand "crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,7 @@ type Options struct {
 	Boot     boot.Bootloader // nil means the one of the configuration
 	OpenSlot OpenSlot        // nil means install.OpenSlot
 	Dial     Dial            // nil means net.Dialer's
+	Secure   Secure          // nil means crypto/tls
 	Health   []health.Check  // asked before the hooks
 
 	// Reboot reboots the system. It is called when everything is closed, and returns
@@ -63,6 +65,9 @@ type OpenSlot func(path string, o install.SlotOptions) (install.Device, error)
 
 // Dial connects to the service, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Secure puts TLS on a connection to the service, as crypto/tls does; it is for simulators.
+type Secure func(c net.Conn, cfg *tls.Config) link.Secured
 
 // Retry is how an agent repeats what did not work: after a wait drawn from the upper half
 // of Min, doubled each time up to Max. A zero field has its default.

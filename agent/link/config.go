@@ -30,6 +30,15 @@ type Network struct {
 	// Dial makes TCP connections; nil means the system's dialer. Other connections must take
 	// some bytes before they are read, as sockets do and net.Pipe does not: TLS 1.3 needs it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Secure puts TLS on a connection to the service; nil means crypto/tls, which is for everybody but simulators.
+	Secure func(c net.Conn, cfg *tls.Config) Secured
+}
+
+// Secured is a connection that knows who is at its other end, as *tls.Conn does.
+type Secured interface {
+	net.Conn
+	HandshakeContext(context.Context) error
+	ConnectionState() tls.ConnectionState
 }
 
 // Config is what a link needs to know.

@@ -31,6 +31,7 @@ type dialer struct {
 	broker  *url.URL // nil: the service's port speaks MQTT
 	tcp     func(ctx context.Context, network, address string) (net.Conn, error)
 	proxy   func(*url.URL) (*url.URL, error)
+	secure  func(net.Conn, *tls.Config) Secured // nil: crypto/tls
 	mu      sync.Mutex
 	tls     *tls.Config // without ServerName and NextProtos; see config
 }
@@ -64,7 +65,7 @@ func newDialer(n Network, cert func() (*tls.Certificate, error)) (*dialer, error
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{service: &url.URL{Scheme: "https", Host: service.Host}, tcp: n.Dial, proxy: proxy}
+	d := &dialer{service: &url.URL{Scheme: "https", Host: service.Host}, tcp: n.Dial, proxy: proxy, secure: n.Secure}
 	if d.tcp == nil {
 		d.tcp = (&net.Dialer{KeepAlive: time.Minute}).DialContext
 	}
@@ -166,23 +167,30 @@ func connect(conn net.Conn, proxy *url.URL, address string) error {
 }
 
 // dialTLS connects to the service and agrees on protocol by ALPN.
-func (d *dialer) dialTLS(ctx context.Context, protocol string) (*tls.Conn, error) {
+func (d *dialer) dialTLS(ctx context.Context, protocol string) (Secured, error) {
 	return d.dialTLSTo(ctx, d.service, "443", protocol)
 }
 
-func (d *dialer) dialTLSTo(ctx context.Context, server *url.URL, port, protocol string) (*tls.Conn, error) {
+func (d *dialer) dialTLSTo(ctx context.Context, server *url.URL, port, protocol string) (Secured, error) {
 	raw, err := d.dial(ctx, "tcp", withPort(server, port))
 	if err != nil {
 		return nil, err
 	}
 	cfg := d.config()
 	cfg.ServerName, cfg.NextProtos = server.Hostname(), []string{protocol}
-	conn := tls.Client(raw, cfg)
+	conn := d.client(raw, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", server.Host, err)
 	}
 	return conn, nil
+}
+
+func (d *dialer) client(raw net.Conn, cfg *tls.Config) Secured {
+	if d.secure != nil {
+		return d.secure(raw, cfg)
+	}
+	return tls.Client(raw, cfg)
 }
 
 // setBroker has MQTT go to a broker beside the service.
@@ -225,7 +233,7 @@ func withPort(u *url.URL, port string) string {
 func (d *dialer) transport() *http.Transport {
 	cfg := d.config()
 	cfg.NextProtos = []string{"http/1.1"}
-	return &http.Transport{
+	t := &http.Transport{
 		DialContext:            d.dial,
 		TLSClientConfig:        cfg,
 		TLSHandshakeTimeout:    20 * time.Second,
@@ -237,6 +245,12 @@ func (d *dialer) transport() *http.Transport {
 		ResponseHeaderTimeout:  30 * time.Second,
 		MaxResponseHeaderBytes: maxHeader,
 	}
+	if d.secure != nil {
+		t.DialTLSContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+			return d.dialTLSTo(ctx, &url.URL{Host: address}, "443", "http/1.1")
+		}
+	}
+	return t
 }
 
 // roads carry HTTPS requests by connections that begin anew when the certificate is another one: what is busy at that

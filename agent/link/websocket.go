@@ -18,11 +18,7 @@ import (
 func (d *dialer) dialWebSocket(ctx context.Context, now time.Time) (net.Conn, error) {
 	ws := websocket.Dialer{
 		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := d.dialTLS(ctx, "http/1.1")
-			if err != nil {
-				return nil, err // not the nil *tls.Conn
-			}
-			return conn, nil
+			return d.dialTLS(ctx, "http/1.1")
 		},
 		Subprotocols:    []string{wire.Subprotocol},
 		ReadBufferSize:  1 << 10,

@@ -1,6 +1,7 @@
 package conduct_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -63,8 +64,12 @@ func parsed(b *testing.B, format string, args ...any) *scenario.Scenario {
 	if err != nil {
 		b.Fatal(err)
 	}
+	s.Over = carrier()
 	return s
 }
+
+// carrier is what carries connections: OVER of the environment, or TCP.
+func carrier() string { return cmp.Or(os.Getenv("OVER"), scenario.OverTCP) }
 
 // BenchmarkIdle: units that are connected and have nothing to do, once the connections that brought them here have closed. FLEET=10000 for the full size.
 func BenchmarkIdle(b *testing.B) {
@@ -99,6 +104,6 @@ func BenchmarkBrokerRestart(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s.Units = fleetSize(b, s.Units)
+	s.Units, s.Over = fleetSize(b, s.Units), carrier()
 	bench(b, s)
 }

@@ -36,19 +36,21 @@ type Options struct {
 // run is a scenario that is being carried out.
 type run struct {
 	Options
-	s       *scenario.Scenario
-	cast    *cast
-	site    *site.Site
-	fleet   *fleet.Fleet
-	proxy   *network.Proxy
-	tracker *tracker
-	sampler *sampler
-	images  map[string]string // files, by version
-	rollout map[string]string // ids, by version
-	hostile *hostiles
-	out     *report.Run
-	lastAt  time.Time // of the last event
-	joined  float64   // seconds from the last event until as many were connected as expected; -1 for not yet
+	s     *scenario.Scenario
+	cast  *cast
+	site  *site.Site
+	fleet *fleet.Fleet
+	proxy *network.Proxy
+	// exchange is what connects fleet and service in this process; nil for TCP.
+	exchange *network.Exchange
+	tracker  *tracker
+	sampler  *sampler
+	images   map[string]string // files, by version
+	rollout  map[string]string // ids, by version
+	hostile  *hostiles
+	out      *report.Run
+	lastAt   time.Time // of the last event
+	joined   float64   // seconds from the last event until as many were connected as expected; -1 for not yet
 }
 
 // Run carries a scenario out. Its error is that it could not be carried out; what became of its expectations stands in the
@@ -71,7 +73,7 @@ func Run(ctx context.Context, s *scenario.Scenario, o Options) (*report.Run, err
 }
 
 func newRun(s *scenario.Scenario, o Options) (*run, error) {
-	if err := fleet.CheckFiles(s.Units); err != nil {
+	if err := fleet.CheckFiles(s.Units, s.Over != scenario.OverTCP); err != nil {
 		return nil, err
 	}
 	c, err := newCast(s)
@@ -85,6 +87,9 @@ func newRun(s *scenario.Scenario, o Options) (*run, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &run{Options: o, s: s, cast: c, images: map[string]string{}, rollout: map[string]string{}, joined: -1, tracker: newTracker(c)}
+	if s.Over != scenario.OverTCP {
+		r.exchange = network.NewExchange(s.Over == scenario.OverPlain)
+	}
 	r.out = &report.Run{Name: s.Name, About: s.About, Seed: s.Seed, Version: o.Version, Units: s.Units, Processors: runtime.GOMAXPROCS(0)}
 	return r, nil
 }
@@ -100,6 +105,7 @@ func (r *run) make(ctx context.Context) (err error) {
 	r.say("making keys, a repository and %d releases", len(r.s.Releases))
 	r.site, err = site.Make(ctx, site.Options{
 		Dir: filepath.Join(r.Dir, "site"), Product: scenario.Product, Hardware: r.hardware(), AcceptRate: r.s.Timing.Accept,
+		Exchange: r.exchange,
 	})
 	if err != nil {
 		return err
@@ -120,7 +126,7 @@ func (r *run) make(ctx context.Context) (err error) {
 	if err := r.site.Admit(ctx, r.s.Units); err != nil {
 		return err
 	}
-	if r.proxy, err = network.StartProxy(); err != nil {
+	if r.proxy, err = network.StartProxy(ctx, r.exchange); err != nil {
 		return err
 	}
 	return r.makeFleet(ctx)
@@ -197,13 +203,13 @@ func (r *run) makeFleet(ctx context.Context) (err error) {
 		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true,
 		Factory: agent.Factory{Version: first, Counter: r.counter(first)}, SlotSize: largest,
 		Poll: t.Poll.D(), FallbackPoll: t.FallbackPoll.D(), RetryWait: t.Retry.D(), RetryMax: t.RetryMax.D(), Health: t.Health.D(),
-		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(),
+		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(), Exchange: r.exchange,
 		Each: func(n int) fleet.Unit { return r.cast.roles[n-1].unit }, Observe: r.tracker.observe,
 	}, scenario.Agent, r.Log)
 	if err != nil {
 		return err
 	}
-	r.sampler = newSampler(r.tracker, r.fleet.Counters())
+	r.sampler = newSampler(r.tracker, r.fleet.Counters(), r.site)
 	return nil
 }
 

@@ -49,12 +49,20 @@ func small(t *testing.T, name string, units int) *scenario.Scenario {
 	return s
 }
 
-// TestReadyScenarios: three of them, small. All of them at their own size: go test -tags long.
+// TestReadyScenarios: some of them, small, over everything that carries connections. All of them at their own size: go test -tags long.
 func TestReadyScenarios(t *testing.T) {
-	for name, units := range map[string]int{"office-morning": 6, "bad-release": 11, "power-cut-storm": 6} {
+	for name, test := range map[string]struct {
+		units int
+		over  string
+	}{
+		"office-morning": {6, scenario.OverTCP}, "bad-release": {11, scenario.OverPlain}, "power-cut-storm": {6, scenario.OverPipe},
+		"broker-restart": {6, scenario.OverPlain},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if r := play(t, small(t, name, units)); !r.OK() {
+			s := small(t, name, test.units)
+			s.Over = test.over
+			if r := play(t, s); !r.OK() {
 				t.Errorf("it did not hold: %+v %+v", r.Verdicts, r.Events)
 			}
 		})

@@ -9,10 +9,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fairlead/fairlead/simulator/network"
 )
 
 // hostiles are strangers who harass the device port: they have no identity, and do not keep to any protocol.
 type hostiles struct {
+	net     *network.Exchange
 	address string
 	seed    uint64
 	ctx     context.Context
@@ -23,8 +26,8 @@ type hostiles struct {
 // hostilePace is the time between two attempts of one stranger.
 const hostilePace = 50 * time.Millisecond
 
-func newHostiles(address string, seed uint64) *hostiles {
-	h := &hostiles{address: address, seed: seed}
+func newHostiles(x *network.Exchange, address string, seed uint64) *hostiles {
+	h := &hostiles{net: x, address: address, seed: seed}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.ctx, h.end = ctx, func() { cancel(); h.done.Wait() }
 	return h
@@ -50,7 +53,7 @@ func (h *hostiles) come(n int) {
 func (h *hostiles) harass(trick int) {
 	ctx, cancel := context.WithTimeout(h.ctx, time.Second)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", h.address)
+	c, err := h.net.Dial(ctx, nil, h.address)
 	if err != nil {
 		return
 	}

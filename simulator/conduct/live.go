@@ -24,7 +24,7 @@ func (r *run) live(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- r.fleet.Run(fleetCtx) }()
 	go r.sampler.watch(fleetCtx)
-	r.hostile = newHostiles(r.site.Address(), r.s.Seed)
+	r.hostile = newHostiles(r.exchange, r.site.Address(), r.s.Seed)
 	err := r.comeUp(ctx)
 	if err == nil {
 		err = r.perform(ctx)
@@ -54,17 +54,12 @@ func (r *run) comeUp(ctx context.Context) error {
 	tick := time.NewTicker(r.Every)
 	defer tick.Stop()
 	for {
-		var enrolled float64
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 			s := r.take(ctx)
-			if c, err := r.site.Operator(); err == nil {
-				if m, err := scrape(ctx, c.URL); err == nil {
-					enrolled = m["fairlead_enrolments_total"]
-				}
-			}
+			enrolled := r.sampler.last.enrolled
 			if int(enrolled) >= enrol && int(s.Devices) >= connect {
 				debug.FreeOSMemory() // what enrolling took is not what a fleet takes
 				r.say("up: %d enrolled, %d connected by MQTT", int(enrolled), int(s.Devices))
@@ -159,11 +154,7 @@ func (r *run) due(ctx context.Context, from time.Time, e event) bool {
 
 // take takes a sample.
 func (r *run) take(ctx context.Context) report.Sample {
-	url := ""
-	if c, err := r.site.Operator(); err == nil {
-		url = c.URL
-	}
-	s := r.sampler.sample(ctx, r.site.PID(), url)
+	s := r.sampler.sample(ctx)
 	r.out.Samples = append(r.out.Samples, s)
 	if r.Sampled != nil {
 		r.Sampled(s)

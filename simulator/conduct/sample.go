@@ -16,27 +16,29 @@ import (
 
 	"github.com/fairlead/fairlead/simulator/network"
 	"github.com/fairlead/fairlead/simulator/report"
+	"github.com/fairlead/fairlead/simulator/site"
 )
 
 // sampler measures.
 type sampler struct {
 	tracker  *tracker
 	counters *network.Counters
+	site     *site.Site
 	began    float64 // processor seconds of this process when it was made
 	up       time.Time
 
 	// What services that are gone have counted.
 	past, last counts
-	pid        int
+	serving    int
 	latency    float64
 	late       atomic.Int64 // the worst since the last sample, in nanoseconds
 }
 
 // counts are what a service has counted since it started.
-type counts struct{ requests, messages, devices, cpu, ingested, ingest float64 }
+type counts struct{ requests, messages, devices, enrolled, cpu, ingested, ingest float64 }
 
-func newSampler(t *tracker, c *network.Counters) *sampler {
-	return &sampler{tracker: t, counters: c, began: ownCPU(), up: time.Now()}
+func newSampler(t *tracker, c *network.Counters, s *site.Site) *sampler {
+	return &sampler{tracker: t, counters: c, site: s, began: ownCPU(), up: time.Now()}
 }
 
 // nap is how often the simulator's own punctuality is looked at.
@@ -59,35 +61,35 @@ func (s *sampler) watch(ctx context.Context) {
 	}
 }
 
-// sample takes one. pid is the service's, 0 if it does not run; url its operator port.
-func (s *sampler) sample(ctx context.Context, pid int, url string) report.Sample {
+// sample takes one. What a service in this process takes is the fleet's.
+func (s *sampler) sample(ctx context.Context) report.Sample {
 	now := time.Now()
-	s.service(ctx, pid, url)
+	s.service(ctx)
 	return report.Sample{
 		At: now.Sub(s.up).Seconds(), Late: time.Duration(s.late.Swap(0)).Seconds(), States: s.tracker.states(),
 		Received: s.counters.Received.Load(), Sent: s.counters.Sent.Load(),
 		Connections: s.counters.Connections.Load(), Open: s.counters.Open.Load(),
 		Requests: s.past.requests + s.last.requests, Messages: s.past.messages + s.last.messages, Devices: s.last.devices,
-		ServiceCPU: s.past.cpu + s.last.cpu, ServiceMem: resident(pid),
+		ServiceCPU: s.past.cpu + s.last.cpu, ServiceMem: resident(s.site.PID()),
 		Latency: s.latency, FleetCPU: ownCPU() - s.began, FleetMem: resident(os.Getpid()),
 	}
 }
 
 // service asks the service for its counts. One that does not answer keeps those it had.
-func (s *sampler) service(ctx context.Context, pid int, url string) {
-	if pid != s.pid {
+func (s *sampler) service(ctx context.Context) {
+	if serving := s.site.Serving(); serving != s.serving {
 		s.past.requests += s.last.requests
 		s.past.messages += s.last.messages
 		s.past.cpu += s.last.cpu
-		s.last, s.pid = counts{}, pid
+		s.last, s.serving = counts{}, serving
 	}
-	if pid == 0 {
+	if s.serving == 0 {
 		return
 	}
-	if cpu, ok := processCPU(pid); ok {
+	if cpu, ok := processCPU(s.site.PID()); ok {
 		s.last.cpu = cpu
 	}
-	if m, err := scrape(ctx, url); err == nil {
+	if m, err := scrape(ctx, s.site); err == nil {
 		n, sum := m["fairlead_ingest_seconds_count"], m["fairlead_ingest_seconds_sum"]
 		s.latency = 0
 		if n > s.last.ingested {
@@ -96,22 +98,26 @@ func (s *sampler) service(ctx context.Context, pid int, url string) {
 		s.last.ingested, s.last.ingest = n, sum
 		s.last.requests = m["fairlead_http_requests_total"]
 		s.last.messages = m["fairlead_mqtt_received_total"] + m["fairlead_mqtt_delivered_total"]
-		s.last.devices = m["fairlead_mqtt_devices"]
+		s.last.devices, s.last.enrolled = m["fairlead_mqtt_devices"], m["fairlead_enrolments_total"]
 	}
 }
 
 // maxMetrics bounds what a service says of itself, in bytes.
 const maxMetrics = 4 << 20
 
-// scrape reads metrics in the text format of Prometheus, and sums up those of one name.
-func scrape(ctx context.Context, url string) (map[string]float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
+// scrape reads a service's metrics in the text format of Prometheus, and sums up those of one name.
+func scrape(ctx context.Context, s *site.Site) (map[string]float64, error) {
+	c, err := s.Operator()
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.HTTP().Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +159,11 @@ func ownCPU() float64 {
 // ticks is how many of /proc's units of processor time make a second, on every Linux that Go knows.
 const ticks = 100
 
-// processCPU is the processor time of another process, in seconds; proc_pid_stat(5).
+// processCPU is the processor time of another process, in seconds; proc_pid_stat(5). 0 is none.
 func processCPU(pid int) (float64, bool) {
+	if pid == 0 {
+		return 0, false
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, false
@@ -169,8 +178,11 @@ func processCPU(pid int) (float64, bool) {
 	return (user + system) / ticks, err1 == nil && err2 == nil
 }
 
-// resident is the memory of a process, in bytes.
+// resident is the memory of a process, in bytes. 0 is none.
 func resident(pid int) int64 {
+	if pid == 0 {
+		return 0
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0

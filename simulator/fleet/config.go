@@ -51,6 +51,8 @@ type Config struct {
 	Ramp float64
 	// Limits are those of installations; the zero value means the agent's.
 	Limits install.Limits
+	// Exchange is what the lines lead through; nil for TCP.
+	Exchange *network.Exchange
 	// Proxy is the URL of the proxy of lines that lead through one.
 	Proxy string
 	// Each says what sets unit n, counted from 1, apart; nil means nothing.
@@ -95,7 +97,7 @@ func (c *Config) check() error {
 			return fmt.Errorf("%s: %s is a folder, not a file", f.flag, f.path)
 		}
 	}
-	return CheckFiles(c.Units)
+	return CheckFiles(c.Units, c.Exchange != nil)
 }
 
 // loopback reports whether the service is on this machine, at an address of IPv4.

@@ -2,11 +2,13 @@ package fleet
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -120,12 +122,21 @@ func (u *unit) options(c Config, version string) agent.Options {
 		timing.Start, timing.BackoffMin, timing.BackoffMax = min(3*time.Second, c.FallbackPoll), c.FallbackPoll, 4*c.FallbackPoll
 	}
 	return agent.Options{
-		Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial,
+		Secure: u.secure(), Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial,
 		BuildTime: u.fleet.made, // as firmware has it: no clock is believed that is behind it
 		Clock:     func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
 		Health:    []health.Check{{Name: "room", Run: u.healthy}},
 		Progress:  u.progressed, Observe: u.updated,
 	}
+}
+
+// secure is what the exchange has in the place of TLS; nil for TLS.
+func (u *unit) secure() agent.Secure {
+	secure := u.fleet.cfg.Exchange.Secure()
+	if secure == nil {
+		return nil
+	}
+	return func(c net.Conn, cfg *tls.Config) link.Secured { return secure(c, cfg) }
 }
 
 // healthy is the product's own check of what runs on trial.

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"io/fs"
+	"sync"
 
 	"github.com/fairlead/fairlead/firmware/durable"
 )
@@ -10,6 +11,7 @@ import (
 type disk struct {
 	durable.System
 	power *power
+	locks *locks
 	lazy  bool // nothing is flushed: it is to survive this process, not this machine
 }
 
@@ -31,7 +33,7 @@ func (d disk) handle(h durable.Handle, err error) (durable.Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return handle{h, d}, nil
+	return &handle{Handle: h, disk: d}, nil
 }
 
 // Rename implements durable.FS.
@@ -54,30 +56,73 @@ func (d disk) Mkdir(name string, perm fs.FileMode) error {
 	return d.power.do(func() error { return d.System.Mkdir(name, perm) })
 }
 
-// Lock implements durable.FS.
-func (d disk) Lock(h durable.Handle) error { return d.System.Lock(h.(handle).Handle) }
+// Lock implements durable.FS. Where slots are no files nobody but this process has business with the unit, and its locks need not be the
+// system's, which take a descriptor each.
+func (d disk) Lock(h durable.Handle) error {
+	own := h.(*handle)
+	if !d.lazy {
+		return d.System.Lock(own.Handle)
+	}
+	if !d.locks.take(h.Name()) {
+		return durable.ErrLocked
+	}
+	own.locked = true
+	return own.Handle.Close()
+}
+
+// locks are those of a fleet, by path.
+type locks struct {
+	mu   sync.Mutex
+	held map[string]bool
+}
+
+func (l *locks) take(path string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[path] {
+		return false
+	}
+	l.held[path] = true
+	return true
+}
+
+func (l *locks) release(path string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.held, path)
+}
 
 // handle is an open file of a unit.
 type handle struct {
 	durable.Handle
-	disk disk
+	disk   disk
+	locked bool // and closed already
 }
 
-func (h handle) Write(p []byte) (n int, err error) {
+// Close gives a lock back.
+func (h *handle) Close() error {
+	if h.locked {
+		h.disk.locks.release(h.Name())
+		return nil
+	}
+	return h.Handle.Close()
+}
+
+func (h *handle) Write(p []byte) (n int, err error) {
 	err = h.disk.power.do(func() (err error) { n, err = h.Handle.Write(p); return err })
 	return n, err
 }
 
-func (h handle) WriteAt(p []byte, off int64) (n int, err error) {
+func (h *handle) WriteAt(p []byte, off int64) (n int, err error) {
 	err = h.disk.power.do(func() (err error) { n, err = h.Handle.WriteAt(p, off); return err })
 	return n, err
 }
 
-func (h handle) Truncate(size int64) error {
+func (h *handle) Truncate(size int64) error {
 	return h.disk.power.do(func() error { return h.Handle.Truncate(size) })
 }
 
-func (h handle) Sync() error {
+func (h *handle) Sync() error {
 	return h.disk.power.do(func() error {
 		if h.disk.lazy {
 			return nil

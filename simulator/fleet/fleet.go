@@ -25,6 +25,7 @@ type Fleet struct {
 	lock     *durable.Lock
 	store    *frames.Store // nil: slots are files
 	factory  frames.Content
+	locks    *locks
 	counters network.Counters
 	made     time.Time  // when this process took the fleet
 	mu       sync.Mutex // one Observe at a time
@@ -49,7 +50,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (*Flee
 		}
 		return nil, err
 	}
-	f := &Fleet{cfg: c, lock: lock, made: time.Now()}
+	f := &Fleet{cfg: c, lock: lock, made: time.Now(), locks: &locks{held: map[string]bool{}}}
 	if err := f.open(ctx, version, log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -50,6 +50,7 @@ func (f *Fleet) newUnit(n int, version string, log *slog.Logger) (*unit, error) 
 		number: n, name: name, dir: filepath.Join(f.cfg.Dir, name), fleet: f, log: log.With("unit", name), struck: map[string]bool{},
 		line: network.New(each.Line, f.cfg.Seed^uint64(n), &f.counters), rand: rand.New(rand.NewPCG(f.cfg.Seed, uint64(n))),
 	}
+	u.line.Over(f.cfg.Exchange)
 	if f.cfg.loopback() {
 		u.line.From(net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)))
 	}
@@ -110,7 +111,7 @@ func (u *unit) start(ctx context.Context) error {
 	defer stop()
 	p := &power{line: u.line, stop: stop}
 	u.line.Restore()
-	on := durable.Disk{FS: disk{power: p, lazy: u.fleet.store != nil}}
+	on := durable.Disk{FS: disk{power: p, lazy: u.fleet.store != nil, locks: u.fleet.locks}}
 	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{Disk: on})
 	if err != nil {
 		return fmt.Errorf("opening the bootloader: %w", err)

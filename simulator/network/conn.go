@@ -140,8 +140,11 @@ func spend(l *rate.Limiter, n int) {
 // abort ends the connection for both sides.
 func (c *conn) abort() {
 	c.gone.Store(true)
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // a reset: nobody has said good-bye
+	switch raw := c.Conn.(type) { // a reset: nobody has said good-bye
+	case *net.TCPConn:
+		_ = raw.SetLinger(0)
+	case *pipeEnd:
+		raw.reset()
 	}
 	c.Close()
 }

@@ -32,8 +32,9 @@ type Line struct {
 	class    atomic.Pointer[Class]
 	counters *Counters
 	began    time.Time
-	phase    float64 // where in its period of being offline the unit begins
-	dial     net.Dialer
+	phase    float64   // where in its period of being offline the unit begins
+	exchange *Exchange // nil: TCP
+	from     net.Addr  // nil: the machine's own
 	received atomic.Int64
 
 	mu    sync.Mutex
@@ -50,14 +51,16 @@ type Line struct {
 func New(c Class, seed uint64, counters *Counters) *Line {
 	l := &Line{counters: counters, began: time.Now(), rand: rand.New(rand.NewPCG(seed, 7)), conns: map[*conn]struct{}{}}
 	l.phase = l.rand.Float64()
-	l.dial.KeepAlive = -1
 	l.SetClass(c)
 	return l
 }
 
 // From gives the line an address of its own within the machine's loopback, 127.0.0.0/8, so that a large fleet does not run out of
 // ports, and a service can tell its units by their addresses. It is called before the line is used.
-func (l *Line) From(ip net.IP) { l.dial.LocalAddr = &net.TCPAddr{IP: ip} }
+func (l *Line) From(ip net.IP) { l.from = &net.TCPAddr{IP: ip} }
+
+// Over has the line lead through an exchange; nil for TCP. It is called before the line is used.
+func (l *Line) Over(x *Exchange) { l.exchange = x }
 
 // SetClass makes it another kind of line from now on.
 func (l *Line) SetClass(c Class) {
@@ -126,8 +129,8 @@ func (l *Line) open() (all []*conn) {
 }
 
 // Dial connects as net.Dialer does.
-func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := l.connect(ctx, network, address)
+func (l *Line) Dial(ctx context.Context, _, address string) (net.Conn, error) {
+	c, err := l.connect(ctx, address)
 	if err != nil {
 		l.counters.Failed.Add(1)
 		return nil, fmt.Errorf("connecting to %s: %w", address, err)
@@ -137,7 +140,7 @@ func (l *Line) Dial(ctx context.Context, network, address string) (net.Conn, err
 	return c, nil
 }
 
-func (l *Line) connect(ctx context.Context, network, address string) (net.Conn, error) {
+func (l *Line) connect(ctx context.Context, address string) (net.Conn, error) {
 	class := l.Class()
 	if l.isDown() {
 		return nil, ErrDown
@@ -149,7 +152,7 @@ func (l *Line) connect(ctx context.Context, network, address string) (net.Conn, 
 	var err error
 	if class.Portal {
 		raw = portal()
-	} else if raw, err = l.dial.DialContext(ctx, network, address); err != nil {
+	} else if raw, err = l.exchange.Dial(ctx, l.from, address); err != nil {
 		return nil, err
 	}
 	c := &conn{Conn: raw, line: l}

@@ -88,7 +88,7 @@ func TestClasses(t *testing.T) {
 
 func TestProxy(t *testing.T) {
 	t.Parallel()
-	p, err := network.StartProxy()
+	p, err := network.StartProxy(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package network
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -12,18 +13,19 @@ import (
 // Proxy is an HTTP proxy that makes tunnels (RFC 9110, section 9.3.6), for lines that lead through one.
 type Proxy struct {
 	listener net.Listener
+	exchange *Exchange
 	done     sync.WaitGroup
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
 }
 
-// StartProxy starts one on the loopback.
-func StartProxy() (*Proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// StartProxy starts one on the loopback, or within an exchange.
+func StartProxy(ctx context.Context, x *Exchange) (*Proxy, error) {
+	l, err := x.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{listener: l, conns: map[net.Conn]bool{}}
+	p := &Proxy{listener: l, exchange: x, conns: map[net.Conn]bool{}}
 	p.done.Go(p.accept)
 	return p, nil
 }
@@ -74,7 +76,9 @@ func (p *Proxy) serve(c net.Conn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
-	to, err := net.DialTimeout("tcp", req.Host, 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	to, err := p.exchange.Dial(ctx, nil, req.Host)
+	cancel()
 	if err != nil {
 		_, _ = io.WriteString(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return

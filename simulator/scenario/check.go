@@ -58,6 +58,9 @@ func (c *checker) whole() {
 	if s.Units < 1 || s.Units > fleet.MaxUnits {
 		c.wrong("units", "%d is not within 1 and %d", s.Units, fleet.MaxUnits)
 	}
+	if !slices.Contains(Overs, s.Over) {
+		c.wrong("over", "%q is none of %v", s.Over, Overs)
+	}
 	if s.For <= 0 || s.For > Duration(24*time.Hour) {
 		c.wrong("for", "%v is not within 0 and 24h", s.For.D())
 	}

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/fairlead/fairlead/agent/wire"
@@ -13,6 +14,7 @@ type Scenario struct {
 	About    string             `yaml:"about"`
 	Seed     uint64             `yaml:"seed"`
 	Units    int                `yaml:"units"`
+	Over     string             `yaml:"over"` // what carries the fleet's connections
 	For      Duration           `yaml:"for"`
 	Fleet    []Kind             `yaml:"fleet"`
 	Networks map[string]Network `yaml:"networks"`
@@ -138,6 +140,16 @@ type Expectation struct {
 	Of             string   `yaml:"of"`
 }
 
+// What carries connections.
+const (
+	OverTCP   = "tcp"   // and TLS, to a service in a process of its own
+	OverPipe  = "pipe"  // TLS, within this process
+	OverPlain = "plain" // without TLS, within this process
+)
+
+// Overs are all of them.
+var Overs = []string{OverTCP, OverPipe, OverPlain}
+
 // Defaults of a scenario.
 const (
 	DefaultFor = 2 * time.Minute
@@ -151,6 +163,7 @@ const (
 // fill fills in what was left out.
 func (s *Scenario) fill() {
 	set(&s.For, DefaultFor)
+	s.Over = cmp.Or(s.Over, OverTCP)
 	if s.Seed == 0 {
 		s.Seed = 1
 	}

@@ -1,9 +1,11 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -22,6 +24,7 @@ type order struct {
 	Repo       string  `json:"repo"`
 	Listen     string  `json:"listen"`
 	AcceptRate float64 `json:"accept_rate"`
+	NoBroker   bool    `json:"no_broker"`
 }
 
 // ready is what a child says on its standard output when its ports are open.
@@ -54,23 +57,33 @@ func Child() {
 }
 
 func serve(ctx context.Context, o order) error {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	repo, err := tufrepo.Open(o.Repo, tufrepo.Options{Log: log})
+	s, err := o.open(ctx, os.Stderr, service.Config{})
 	if err != nil {
 		return err
 	}
-	s, err := service.New(ctx, service.Config{
-		Repo: repo, Listen: o.Listen, Operator: "127.0.0.1:0", Clock: time.Now, Log: log, Limits: service.Limits{
-			AcceptRate: o.AcceptRate, Connections: 100_000, Drain: 500 * time.Millisecond,
-		},
-	})
-	if err != nil {
-		return err
-	}
-	said, err := json.Marshal(ready{s.Addr().String(), "http://" + s.OperatorAddr().String()})
+	said, err := json.Marshal(addresses(s))
 	if err != nil {
 		return err
 	}
 	fmt.Println(string(said))
 	return s.Run(ctx)
+}
+
+func addresses(s *service.Service) ready {
+	return ready{s.Addr().String(), "http://" + s.OperatorAddr().String()}
+}
+
+// drain is over which a service ends its connections.
+const drain = 500 * time.Millisecond
+
+// open opens what is ordered; c has what is not in an order.
+func (o order) open(ctx context.Context, log io.Writer, c service.Config) (*service.Service, error) {
+	c.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	repo, err := tufrepo.Open(o.Repo, tufrepo.Options{Log: c.Log})
+	if err != nil {
+		return nil, err
+	}
+	c.Repo, c.Listen, c.Operator, c.Clock, c.NoBroker = repo, o.Listen, "127.0.0.1:0", time.Now, o.NoBroker
+	c.Limits.AcceptRate, c.Limits.Connections, c.Limits.Drain = o.AcceptRate, 100_000, cmp.Or(c.Limits.Drain, drain)
+	return service.New(ctx, c)
 }

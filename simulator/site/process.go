@@ -3,10 +3,12 @@ package site
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +20,15 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
 
-// process is the service that runs.
+// running is a service that runs.
+type running interface {
+	kill() error
+	stop() error
+	pid() int // 0: this process
+	ports() ready
+}
+
+// process is a service in a process of its own.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
@@ -37,21 +47,32 @@ func (s *Site) Start(ctx context.Context) error {
 	if s.service != nil {
 		return errors.New("starting the service: it runs")
 	}
-	listen := s.address
-	if listen == "" {
-		listen = "127.0.0.1:0"
+	start := s.startProcess
+	if s.o.Exchange != nil {
+		start = s.startInside
 	}
-	text, err := json.Marshal(order{Repo: s.repo.Dir(), Listen: listen, AcceptRate: s.o.AcceptRate})
+	service, err := start(ctx, order{
+		Repo: s.repo.Dir(), Listen: cmp.Or(s.address, "127.0.0.1:0"), AcceptRate: s.o.AcceptRate, NoBroker: s.o.NoBroker,
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("starting the service: %w", err)
+	}
+	s.service, s.address, s.starts = service, service.ports().Devices, s.starts+1
+	return nil
+}
+
+func (s *Site) startProcess(ctx context.Context, o order) (running, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("starting the service: %w", err)
+		return nil, err
 	}
 	log, err := os.OpenFile(filepath.Join(s.dir, "service.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("starting the service: %w", err)
+		return nil, err
 	}
 	defer log.Close()
 	cmd := exec.Command(self)
@@ -59,10 +80,28 @@ func (s *Site) Start(ctx context.Context) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p, err := launch(ctx, cmd)
 	if err != nil {
-		return fmt.Errorf("starting the service: %w: see %s", err, log.Name())
+		return nil, fmt.Errorf("%w: see %s", err, log.Name())
 	}
-	s.service, s.address = p, p.said.Devices
-	return nil
+	return p, nil
+}
+
+func (p *process) ports() ready { return p.said }
+func (p *process) pid() int     { return p.cmd.Process.Pid }
+
+func (p *process) kill() error {
+	err := p.cmd.Process.Kill()
+	<-p.done
+	return err
+}
+
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	late := time.AfterFunc(stopWait, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	<-p.done
+	return p.err
 }
 
 // launch starts a child and waits until it is ready.
@@ -102,16 +141,12 @@ func launch(ctx context.Context, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// Running says whether the service was started and neither stopped nor killed.
-func (s *Site) Running() bool { return s.service != nil }
-
 // Kill kills the service, broker, web server and all, between two instructions.
 func (s *Site) Kill() error {
 	if s.service == nil {
 		return errors.New("killing the service: it does not run")
 	}
-	err := s.service.cmd.Process.Kill()
-	<-s.service.done
+	err := s.service.kill()
 	s.service = nil
 	return err
 }
@@ -121,26 +156,27 @@ func (s *Site) Stop() error {
 	if s.service == nil {
 		return nil
 	}
-	p := s.service
-	s.service = nil
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stopping the service: %w", err)
-	}
-	late := time.AfterFunc(stopWait, func() { _ = p.cmd.Process.Kill() })
-	defer late.Stop()
-	<-p.done
-	if p.err != nil {
-		return fmt.Errorf("the service ended badly: %w: see %s", p.err, filepath.Join(s.dir, "service.log"))
+	err := s.service.stop()
+	if s.service = nil; err != nil {
+		return fmt.Errorf("the service ended badly: %w: see %s", err, filepath.Join(s.dir, "service.log"))
 	}
 	return nil
 }
 
-// PID is the number of the service's process; 0 if it does not run.
+// PID is the number of the service's process; 0 if it does not run, or has none of its own.
 func (s *Site) PID() int {
 	if s.service == nil {
 		return 0
 	}
-	return s.service.cmd.Process.Pid
+	return s.service.pid()
+}
+
+// Serving is which start of the service runs, counted from 1; 0 for none.
+func (s *Site) Serving() int {
+	if s.service == nil {
+		return 0
+	}
+	return s.starts
 }
 
 // URL is where devices find the service, once it was started.
@@ -163,8 +199,11 @@ func (s *Site) Operator() (api.Client, error) {
 		return api.Client{}, errors.New("the service does not run")
 	}
 	token, err := os.ReadFile(filepath.Join(service.StateDir(s.repo.Dir()), service.TokenFile))
-	return api.Client{URL: s.service.said.Operators, Token: strings.TrimSpace(string(token))}, err
+	return api.Client{URL: s.service.ports().Operators, Token: strings.TrimSpace(string(token)), HTTP: s.HTTP()}, err
 }
+
+// HTTP is a client for the operator port.
+func (s *Site) HTTP() *http.Client { return s.web }
 
 func (s *Site) ask(ctx context.Context, method, path string, in, out any) error {
 	c, err := s.Operator()

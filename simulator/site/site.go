@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/fairlead/fairlead/signer"
+	"github.com/fairlead/fairlead/simulator/network"
 	"github.com/fairlead/fairlead/tufrepo"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
@@ -24,6 +27,10 @@ type Options struct {
 	Product  string
 	Hardware []string
 	Log      *slog.Logger
+	// Exchange has the service run in this process, and be reached through it; nil for a process of its own and TCP.
+	Exchange *network.Exchange
+	// NoBroker is a service without MQTT.
+	NoBroker bool
 	// AcceptRate is how many connections the service takes a second; 0 means its default.
 	AcceptRate float64
 }
@@ -34,15 +41,21 @@ type Site struct {
 	dir     string
 	repo    *tufrepo.Repo
 	bundles int
-	service *process
-	address string // of the device port, the same at every start
+	starts  int
+	service running // nil if it does not run
+	address string  // of the device port, the same at every start
+	web     *http.Client
 	genuine []byte // the timestamp in whose place a forged one lies
 	renewed int    // timestamp keys made
 }
 
 // Make makes a site in an empty folder, or in one that is not there.
 func Make(ctx context.Context, o Options) (*Site, error) {
-	s := &Site{o: o, dir: o.Dir}
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
+		return o.Exchange.Dial(ctx, nil, address)
+	}
+	web := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: dial, IdleConnTimeout: 10 * time.Second}}
+	s := &Site{o: o, dir: o.Dir, web: web}
 	if _, err := os.Stat(filepath.Join(o.Dir, "repo")); !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("making a site: there is one in %s already", o.Dir)
 	}

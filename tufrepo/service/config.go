@@ -2,6 +2,7 @@ package service
 
 import (
 	"log/slog"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -14,6 +15,9 @@ type Config struct {
 	Repo *tufrepo.Repo
 	// Listen is the device port, Operator the operator port, as host:port.
 	Listen, Operator string
+	// Devices and Operators are ports that somebody else has opened, in the place of Listen and Operator; nil for none. A
+	// connection of Devices may be Secured already.
+	Devices, Operators net.Listener
 	// Names are the host names and addresses in the built-in server certificate, besides
 	// localhost, 127.0.0.1 and ::1.
 	Names []string

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -45,8 +44,8 @@ func (s *Service) accept(ctx context.Context, web *web) error {
 			c.Close()
 			continue
 		}
-		counted := &countedConn{Conn: c, open: &s.metrics.open}
-		wg.Go(func() { s.dispatch(ctx, counted, web) })
+		conn := s.secure(c)
+		wg.Go(func() { s.dispatch(ctx, conn, web) })
 	}
 }
 
@@ -70,15 +69,14 @@ func (c *countedConn) Close() error {
 }
 
 // dispatch makes the handshake and hands the connection on.
-func (s *Service) dispatch(ctx context.Context, c net.Conn, web *web) {
-	conn := tls.Server(c, s.tls)
+func (s *Service) dispatch(ctx context.Context, conn Secured, web *web) {
 	hs, cancel := context.WithTimeout(ctx, s.Limits.Handshake)
 	err := conn.HandshakeContext(hs)
 	cancel()
 	if err != nil {
 		s.metrics.refused.WithLabelValues("handshake").Inc()
-		s.Log.Debug("handshake failed", "remote", c.RemoteAddr().String(), "error", err)
-		c.Close()
+		s.Log.Debug("handshake failed", "remote", conn.RemoteAddr().String(), "error", err)
+		conn.Close()
 		return
 	}
 	if conn.ConnectionState().NegotiatedProtocol != alpnMQTT {
@@ -89,7 +87,7 @@ func (s *Service) dispatch(ctx context.Context, c net.Conn, web *web) {
 }
 
 // serveMQTT serves a device that has asked for MQTT in its handshake.
-func (s *Service) serveMQTT(ctx context.Context, conn *tls.Conn) {
+func (s *Service) serveMQTT(ctx context.Context, conn Secured) {
 	state := conn.ConnectionState()
 	proof := s.proof(&state, nil)
 	if proof != nil {
@@ -135,7 +133,7 @@ var errBusy = errors.New("too many connections with access keys from this addres
 
 // refuseMQTT says in a CONNACK (MQTT 5, 3.2) that the identity is not accepted, so that the
 // device can tell it from a broken network.
-func (s *Service) refuseMQTT(conn *tls.Conn) {
+func (s *Service) refuseMQTT(conn net.Conn) {
 	defer conn.Close()
 	if conn.SetDeadline(time.Now().Add(s.Limits.Handshake)) != nil {
 		return

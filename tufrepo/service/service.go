@@ -137,14 +137,21 @@ func (s *Service) certificate() (*tls.Certificate, error) {
 }
 
 func (s *Service) openPorts(ctx context.Context) (err error) {
-	var lc net.ListenConfig
-	if s.devices, err = lc.Listen(ctx, "tcp", s.Listen); err != nil {
+	if s.devices, err = port(ctx, s.Devices, s.Listen); err != nil {
 		return fmt.Errorf("opening the device port: %w", err)
 	}
-	if s.operator, err = lc.Listen(ctx, "tcp", s.Operator); err != nil {
+	if s.operator, err = port(ctx, s.Operators, s.Operator); err != nil {
 		return fmt.Errorf("opening the operator port: %w", err)
 	}
 	return durable.WriteFile(filepath.Join(s.dir, AddrFile), []byte("http://"+s.operator.Addr().String()+"\n"), 0o644)
+}
+
+// port is the one that is open, or else a new one.
+func port(ctx context.Context, open net.Listener, address string) (net.Listener, error) {
+	if open != nil {
+		return open, nil
+	}
+	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 }
 
 func (s *Service) openBroker(context.Context) (err error) {

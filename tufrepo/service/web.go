@@ -34,8 +34,10 @@ type web struct {
 }
 
 func newWeb(s *Service) *web {
-	return &web{s: s, devices: s.server(s.deviceRoutes()), operator: s.server(s.operatorRoutes()),
+	w := &web{s: s, devices: s.server(stated(s.deviceRoutes())), operator: s.server(s.operatorRoutes()),
 		conns: &handedOver{addr: s.devices.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}}
+	w.devices.ConnContext = noteState
+	return w
 }
 
 // server has no ReadTimeout and no WriteTimeout, which would end the download of a large

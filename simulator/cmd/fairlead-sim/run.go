@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -32,6 +33,7 @@ func runCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.Uint64Flag{Name: "seed", Usage: "of everything random; 0 is the scenario's own"},
 			&cli.IntFlag{Name: "units", Usage: "another number of units; 0 is the scenario's own"},
+			&cli.StringFlag{Name: "over", Usage: "`WAY` of connections: tcp; pipe, within this process; plain, and without TLS; default: the scenario's own"},
 			&cli.PathFlag{Name: "report", Usage: "`FOLDER` for the report; default: fairlead-report-NAME"},
 			&cli.PathFlag{Name: "keep", Usage: "keep fleet and service in this `FOLDER`, which must be empty"},
 			&cli.StringFlag{Name: "listen", Usage: "serve metrics and take events at this `HOST:PORT`"},
@@ -58,6 +60,11 @@ func runScenario(c *cli.Context) error {
 	if c.Int("units") != 0 {
 		s.Units = c.Int("units")
 	}
+	if over := c.String("over"); over != "" {
+		if s.Over = over; !slices.Contains(scenario.Overs, over) {
+			return fmt.Errorf("%w: --over %s: want one of %v", errUsage, over, scenario.Overs)
+		}
+	}
 	dir, remove, err := workFolder(c.Path("keep"))
 	if err != nil {
 		return err
@@ -67,8 +74,16 @@ func runScenario(c *cli.Context) error {
 	if r == nil {
 		return err
 	}
-	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s", s.Seed, s.Units, args[0])
+	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s%s", s.Seed, s.Units, flagged(c, "over"), args[0])
 	return errors.Join(err, conclude(c, r))
+}
+
+// flagged is a flag as it was given, and a space; nothing if it was not.
+func flagged(c *cli.Context, name string) string {
+	if !c.IsSet(name) {
+		return ""
+	}
+	return "--" + name + " " + c.String(name) + " "
 }
 
 // workFolder is where a run makes everything.
