@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -52,24 +53,30 @@ func deliver(t testing.TB, dir string, site *agenttest.Site, size int, patched b
 	site.WriteCA(filepath.Join(dir, "ca.pem"))
 	site.WriteRoot(filepath.Join(dir, "root.json"))
 	site.WriteFolder(filepath.Join(dir, "repo"))
+	d.write(t, edits{"service": site.Server.URL, "ca": "ca.pem"}, edit)
+	return d
+}
+
+// write writes the configuration of a device, and its slot a.
+func (d device) write(t testing.TB, edit ...edits) {
+	t.Helper()
 	config := map[string]any{
-		"service": site.Server.URL, "ca": "ca.pem", "root": "root.json", "state": "state", "proxy": "none", "transports": []string{},
+		"service": "https://127.0.0.1:1", "root": "root.json", "state": "state", "proxy": "none", "transports": []string{},
 		"product": agenttest.Product, "hardware": agenttest.Hardware, "serial": "sn-1", "enabled": false,
 		"factory": map[string]any{"version": "1.0.0", "counter": 1},
-		"slots":   map[string]string{"a": "slot-a", "b": "slot-b"}, "slot_size": max(slotSize, (size+1<<20)>>20<<20),
+		"slots":   map[string]string{"a": "slot-a", "b": "slot-b"}, "slot_size": (len(d.factory) + slotSize) / slotSize * slotSize,
 		"bootloader": map[string]string{"type": "file", "dir": "boot"},
 	}
-	for k, v := range edit {
-		config[k] = v
+	for _, e := range edit {
+		maps.Copy(config, e)
 	}
 	b, err := json.Marshal(config)
 	ok(t, err)
-	ok(t, os.WriteFile(filepath.Join(dir, "agent.json"), b, 0o600))
-	ok(t, os.WriteFile(filepath.Join(dir, "claim"), []byte(agenttest.Claim), 0o600))
+	ok(t, os.WriteFile(filepath.Join(d.dir, "agent.json"), b, 0o600))
+	ok(t, os.WriteFile(filepath.Join(d.dir, "claim"), []byte(agenttest.Claim), 0o600))
 	slot := make([]byte, config["slot_size"].(int))
 	copy(slot, d.factory)
-	ok(t, os.WriteFile(filepath.Join(dir, "slot-a"), slot, 0o600))
-	return d
+	ok(t, os.WriteFile(filepath.Join(d.dir, "slot-a"), slot, 0o600))
 }
 
 // whole says what of a device in a folder is not as it must be: the committed slot, and each slot that could be started.
@@ -103,6 +110,7 @@ func read(dir, name string) []byte {
 const (
 	exitNothing = 3
 	exitReboot  = 4
+	exitRunning = 9
 )
 
 func agentJobs(t *testing.T, bin string) (jobs []job) {

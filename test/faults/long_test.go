@@ -2,7 +2,10 @@
 
 package faults
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // thorough says whether all jobs are swept, or those that say the most.
 const thorough = true
@@ -19,3 +22,12 @@ func picks(rnd *rand.Rand, n int) (all []int) {
 	}
 	return all
 }
+
+// largeImage is one for which memory is too small, in bytes.
+const largeImage = 256 << 20
+
+// slowSync is how long each sync of a slow disk takes.
+const slowSync = 5000 * time.Millisecond
+
+// memoryWays are in how many ways a large image is installed in small memory: whole, by a patch.
+const memoryWays = 2

@@ -27,10 +27,12 @@ type press struct {
 	dir string
 	key keyfile.Signer
 	now time.Time
+
+	patches int // that a release has, from those before
 }
 
-func newPress(t *testing.T) *press {
-	p := &press{t: t, dir: filepath.Join(scratch(t), "ready"), now: time.Now()}
+func newPress(t *testing.T, dir string) *press {
+	p := &press{t: t, dir: dir, now: time.Now()}
 	ok(t, os.MkdirAll(p.dir, 0o700))
 	key, err := keyfile.Generate(keyfile.Ed25519)
 	ok(t, err)
@@ -66,15 +68,15 @@ func (p *press) genesis() string {
 	return p.path("first")
 }
 
-// release makes a bundle with a release, named like it.
-func (p *press) release(version string) string {
+// release makes a bundle with a release of an image, named like it.
+func (p *press) release(version string, content []byte) string {
 	image := p.path(version + ".img")
-	ok(p.t, os.WriteFile(image, noise(uint64(version[2]), 300_000), 0o600))
+	ok(p.t, os.WriteFile(image, content, 0o600))
 	base, err := signer.ReadBase(p.path("repo"), "")
 	ok(p.t, err)
 	_, err = signer.NewRelease(p.t.Context(), signer.ReleaseOptions{
 		Out: p.path(version), Base: base, Product: "base", Version: version, Hardware: []string{"bu-100"}, Image: image,
-		Lifetime: 365 * 24 * time.Hour, Now: p.now, Keys: []keyfile.Signer{p.key}, NoChunks: true,
+		Lifetime: 365 * 24 * time.Hour, Now: p.now, Keys: []keyfile.Signer{p.key}, NoChunks: true, Patches: p.patches,
 	})
 	ok(p.t, err)
 	return p.path(version)
@@ -89,7 +91,7 @@ func (p *press) publish(bundle string) {
 
 func publisherJobs(t *testing.T, bin string) (jobs []job) {
 	add := func(name, old, new string, prepare func(p *press), argv ...string) {
-		p := newPress(t)
+		p := newPress(t, filepath.Join(scratch(t), "ready"))
 		prepare(p)
 		argv = append([]string{bin, argv[0], "--repo", "repo"}, argv[1:]...)
 		jobs = append(jobs, job{
@@ -111,8 +113,14 @@ func publisherJobs(t *testing.T, bin string) (jobs []job) {
 			},
 		})
 	}
-	released := func(p *press) { p.publish(p.genesis()); p.publish(p.release("1.0.0")) }
-	add("publish", "1.0.0", "1.0.0 1.1.0", func(p *press) { released(p); p.release("1.1.0") }, "publish", "1.1.0")
+	older, newer := noise(3, 300_000), noise(4, 300_000)
+	copy(newer, older[:200_000])
+	released := func(p *press) {
+		p.patches = 1
+		p.publish(p.genesis())
+		p.publish(p.release("1.0.0", older))
+	}
+	add("publish", "1.0.0", "1.0.0 1.1.0", func(p *press) { released(p); p.release("1.1.0", newer) }, "publish", "1.1.0")
 	if thorough {
 		add("first publish", "-", "", func(p *press) { p.genesis() }, "publish", "first")
 		add("renew", "1.0.0", "1.0.0", released, "renew")
