@@ -132,7 +132,7 @@ func (c *Client) Versions() Versions {
 // ready returns the set of the last refresh, after a first one if need be.
 func (c *Client) ready(ctx context.Context) (*set, error) {
 	if c.set == nil {
-		if err := c.refresh(ctx); err != nil {
+		if err := c.refresh(ctx, &expectation{}); err != nil {
 			return nil, fmt.Errorf("refresh first: %w", err)
 		}
 	}

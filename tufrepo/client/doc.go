@@ -53,6 +53,22 @@
 // those of all other roles (5.3.11): so the owner of the root recovers a fleet
 // that a thief of an online key has fast-forwarded.
 //
+// # Ahead
+//
+// On a long line an update would begin with a row of waits: for the next root, the timestamp, the snapshot, targets, the
+// product's role, the manifest, the beginning of the artifact. RefreshFor asks for what it can name beside what it waits
+// for, if the source is an AheadSource. Answers that are waited for one after the other, up to the first byte of the
+// artifact, connections apart:
+//
+//	Refresh, Target, Manifest, Open              7
+//	RefreshFor a release that is known by name   5   root + timestamp; snapshot; targets + role; manifest + proof; artifact
+//	RefreshFor a release that a direction names  3   root + timestamp + manifest; snapshot + artifact + proof; targets + role
+//
+// What is verified, and in which order, does not change: the answers wait in memory, 128 KiB of each and 1 MiB together at
+// most, until the very step that would have asked for them takes them. What is known by length and hash is compared before
+// it is handed over; if it differs, or does not come, it is asked for anew. At most three requests are under way that
+// nobody waits for. A poll asks for nothing ahead.
+//
 // # Log
 //
 // Where the top-level targets role names a log policy (package tlog), Refresh

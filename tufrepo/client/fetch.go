@@ -82,18 +82,21 @@ func (s sink) Write(p []byte) (int, error) {
 // targetName is where a target lies: with consistent snapshots under a name
 // that starts with its hash.
 func (c *Client) targetName(t Target) (string, error) {
-	if err := checkPath(t.Path); err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trust.targetName(t)
+}
+
+func (t *trust) targetName(of Target) (string, error) {
+	if err := checkPath(of.Path); err != nil {
 		return "", err
 	}
-	c.mu.Lock()
-	consistent := c.trust.root.Signed.ConsistentSnapshot
-	c.mu.Unlock()
-	segments := strings.Split(t.Path, "/")
+	segments := strings.Split(of.Path, "/")
 	for i := range segments {
 		segments[i] = url.PathEscape(segments[i])
 	}
-	if last := len(segments) - 1; consistent {
-		segments[last] = t.nameHash() + "." + segments[last]
+	if last := len(segments) - 1; t.root.Signed.ConsistentSnapshot {
+		segments[last] = of.nameHash() + "." + segments[last]
 	}
 	return "targets/" + strings.Join(segments, "/"), nil
 }
@@ -152,6 +155,9 @@ func (c *Client) Manifest(ctx context.Context, t Target) (*firmware.Manifest, er
 	if t.Length > firmware.MaxManifest {
 		return nil, failf(ErrTooLarge, t.Path, "%d bytes are too many for a release manifest", t.Length)
 	}
+	early, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.askProof(early, t)
 	var b bytes.Buffer
 	if err := c.Fetch(ctx, t, &b); err != nil {
 		return nil, err

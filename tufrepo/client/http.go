@@ -53,6 +53,8 @@ const maxRedirects = 3
 // or a redirect to another host or scheme; *RetryError for 429 and 503;
 // ErrUnavailable for everything else, slow servers and files that change
 // while their ranges are read included.
+//
+// It is an AheadSource, and can give several ranges at once (OpenRanges).
 func HTTPSource(base *url.URL, hc *http.Client, o HTTPOptions) Source {
 	if hc == nil {
 		hc = &http.Client{Transport: defaultTransport()}
@@ -89,12 +91,27 @@ type httpSource struct {
 
 	mu    sync.Mutex
 	etags map[string]string // strong validators of files seen, by name
+
+	ahead ahead
+}
+
+// Ahead is that of AheadSource.
+func (s *httpSource) Ahead(ctx context.Context, name string, offset, length int64, came func([]byte) bool) {
+	open := func(ctx context.Context) (io.ReadCloser, error) { return s.open(ctx, name, offset, length) }
+	s.ahead.ask(ctx, part{name, offset, length}, open, came)
 }
 
 func (s *httpSource) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	if length == 0 {
 		return http.NoBody, nil
 	}
+	if r, err, there := s.ahead.take(ctx, part{name, offset, length}); there {
+		return r, err
+	}
+	return s.open(ctx, name, offset, length)
+}
+
+func (s *httpSource) open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	r := request{name: name, offset: offset, length: length, etag: s.etag(name)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	resp, err := s.do(ctx, cancel, r)

@@ -64,16 +64,12 @@ func (s *set) fetchPolicy(ctx context.Context, t Target) ([]byte, error) {
 // entry is made from the verified target, never from what came beside it.
 func (c *Client) checkLogged(ctx context.Context, t Target) error {
 	c.mu.Lock()
-	held := c.trust.floors.Policy
+	policy, err := c.trust.floors.policy()
 	c.mu.Unlock()
-	if held == nil {
-		return nil
-	}
-	policy, err := tlog.ParsePolicy(held)
 	if err != nil {
 		return failf(ErrNotLogged, t.Path, "the log policy that is in force cannot be read by this program: %w", err)
 	}
-	if !policy.Required() {
+	if policy == nil {
 		return nil
 	}
 	entry, err := entryOf(t)
@@ -90,6 +86,18 @@ func (c *Client) checkLogged(ctx context.Context, t Target) error {
 	}
 	c.trust.log.Debug("the release is in the log", "target", t.Path, "log", logged.Origin, "entry", logged.Index, "cosigned", logged.Cosigned)
 	return nil
+}
+
+// policy is the log policy, if there is one that asks for something.
+func (f *floors) policy() (*tlog.Policy, error) {
+	if f.Policy == nil {
+		return nil, nil
+	}
+	policy, err := tlog.ParsePolicy(f.Policy)
+	if err != nil || !policy.Required() {
+		return nil, err
+	}
+	return policy, nil
 }
 
 func entryOf(t Target) ([]byte, error) {

@@ -17,10 +17,10 @@ import (
 func (c *Client) Refresh(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.refresh(ctx)
+	return c.refresh(ctx, &expectation{})
 }
 
-func (c *Client) refresh(ctx context.Context) error {
+func (c *Client) refresh(ctx context.Context, x *expectation) error {
 	c.set = nil
 	t := &c.trust
 	if err := t.walk(ctx); err != nil {
@@ -36,6 +36,7 @@ func (c *Client) refresh(ctx context.Context) error {
 	if err := s.snapshot(ctx); err != nil {
 		return err
 	}
+	x.role(s)
 	if err := s.load(ctx, metadata.TARGETS, metadata.ROOT); err != nil {
 		return err
 	}
@@ -65,9 +66,11 @@ func newSet(t *trust) *set {
 	}
 }
 
+const timestampName = "metadata/timestamp.json"
+
 // timestamp is specification 5.4.
 func (s *set) timestamp(ctx context.Context) error {
-	raw, err := s.get(ctx, metadata.TIMESTAMP, "metadata/timestamp.json", s.limits.Timestamp)
+	raw, err := s.get(ctx, metadata.TIMESTAMP, timestampName, s.limits.Timestamp)
 	if err != nil {
 		return err
 	}
