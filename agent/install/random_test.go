@@ -3,6 +3,7 @@ package install
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"io"
 	"testing"
 
@@ -14,6 +15,9 @@ import (
 func TestInstallAmongAccidents(t *testing.T) {
 	releases := []release{makeRelease(t, testImage(7, 0)), makeRelease(t, testImage(7, 1)), makeRelease(t, testImage(3, 2)),
 		patchedRelease(t, testImage(7, 2), testImage(7, 0))}
+	if err := flag.Set("rapid.checks", "40"); err != nil { // each is up to five installs
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		path, journal := shmSlot(t, 10*testFrame), fastDir(t)
 		d := openTestSlot(t, path, SlotOptions{})
