@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -34,7 +33,7 @@ type Config struct {
 // Client follows the image repository. Its methods may be called from several
 // goroutines; they take turns.
 type Client struct {
-	mu    sync.Mutex
+	mu    turn
 	trust trust
 	set   *set // of the last refresh, if it succeeded
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -34,7 +33,7 @@ type DirectorConfig struct {
 // Director follows a tenant's director root and accepts directions to one
 // device. Its methods may be called from several goroutines; they take turns.
 type Director struct {
-	mu             sync.Mutex
+	mu             turn
 	trust          trust
 	tenant, device string
 	current        *direction.Direction
