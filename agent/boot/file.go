@@ -58,18 +58,20 @@ func OpenFile(dir string, o FileOptions) (*File, error) {
 func (f *File) State() (State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	running, _, err := f.running()
+	r, err := f.load()
+	if errors.Is(err, ErrLost) {
+		running, err := f.said()
+		if err != nil {
+			return State{}, err
+		}
+		return lostState(running), nil
+	}
 	if err != nil {
 		return State{}, err
 	}
-	r, err := f.load()
-	switch {
-	case errors.Is(err, ErrLost):
-		return lostState(running), nil
-	case err != nil:
+	running, _, err := f.runs(r)
+	if err != nil {
 		return State{}, err
-	case running == "":
-		running = r.Committed // nothing was ever booted through this folder
 	}
 	return r.state(running), nil
 }
@@ -114,7 +116,7 @@ func (f *File) Commit(s Slot) error {
 func (f *File) repair(s Slot) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	running, _, err := f.running()
+	running, err := f.said()
 	if err != nil {
 		return fmt.Errorf("committing slot %q: %w", s, err)
 	}
@@ -168,12 +170,9 @@ func (f *File) edit(edit func(r *record, running Slot) error) error {
 	if err != nil {
 		return err
 	}
-	running, why, err := f.running()
+	running, why, err := f.runs(r)
 	if err != nil {
 		return err
-	}
-	if running == "" {
-		running, why = r.Committed, whyCommitted // nothing was ever booted through this folder
 	}
 	if err := edit(&r, running); err != nil {
 		return err
@@ -217,16 +216,44 @@ func (f *File) save(r record) error {
 	return nil
 }
 
-// running returns what Boot started last and why; none when it never did, or when the file says nothing. A file that cannot
-// be read is an error: whoever took the committed slot for the one that runs would write to the one that does.
+// errSilent: the file that says which slot runs is there, and says nothing.
+var errSilent = errors.New("the file \"running\" says nothing")
+
+// runs returns which slot runs, and why, beside a state. While there is a trial, only that file can tell.
+func (f *File) runs(r record) (Slot, string, error) {
+	slot, why, err := f.running()
+	switch {
+	case errors.Is(err, errSilent) && r.Trial != "":
+		return "", "", fmt.Errorf("slot %s may run on trial, and %w: reboot", r.Trial, err)
+	case err != nil && !errors.Is(err, errSilent):
+		return "", "", err
+	case slot == "":
+		return r.Committed, whyCommitted, nil // nothing was ever booted through this folder
+	}
+	return slot, why, nil
+}
+
+// said is what runs by the word of that file, none if it says nothing.
+func (f *File) said() (Slot, error) {
+	slot, _, err := f.running()
+	if errors.Is(err, errSilent) {
+		err = nil
+	}
+	return slot, err
+}
+
+// running returns what Boot started last and why; none when it never did. A file that cannot be read, or says nothing, is an
+// error: whoever took the committed slot for the one that runs would write to the one that does.
 func (f *File) running() (Slot, string, error) {
 	data, err := f.disk.ReadFile(filepath.Join(f.dir, runningName))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) > maxRunning {
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", "", nil
 	}
 	if err != nil {
 		return "", "", fmt.Errorf("reading which slot runs: %w", err)
 	}
-	slot, why := parseRunning(data)
-	return slot, why, nil
+	if slot, why := parseRunning(data); slot != "" && len(data) <= maxRunning {
+		return slot, why, nil
+	}
+	return "", "", errSilent
 }

@@ -3,6 +3,8 @@ package boot
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,5 +54,40 @@ func TestUnreadableRunningIsNotTakenForCommitted(t *testing.T) {
 	deaf = false
 	if s, err := f.State(); err != nil || s.Running != B || s.Trial != B {
 		t.Errorf("afterwards: %+v, %v", s, err)
+	}
+}
+
+// TestSilentRunningIsNotTakenForCommitted: the same where the file could be read and had nothing in it.
+func TestSilentRunningIsNotTakenForCommitted(t *testing.T) {
+	for _, says := range []string{"", "b", "c trial\n", strings.Repeat("b trial\n", 20)} {
+		dir := t.TempDir()
+		f, err := OpenFile(dir, FileOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := func(want Slot) {
+			t.Helper()
+			if got, err := f.Boot(); err != nil || got != want {
+				t.Fatalf("slot %s starts, %v", got, err)
+			}
+		}
+		start(A)
+		if err := f.Try(B); err != nil {
+			t.Fatal(err)
+		}
+		start(B)
+		if err := os.WriteFile(filepath.Join(dir, runningName), []byte(says), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := f.State(); err == nil {
+			t.Errorf("%q: state %+v", says, s)
+		}
+		if f.Forbid(B) == nil {
+			t.Errorf("%q: the slot that runs may be written", says)
+		}
+		start(A) // the trial is over
+		if s, err := f.State(); err != nil || s.Running != A || !s.B.Failed {
+			t.Errorf("%q: after the next start: %+v, %v", says, s, err)
+		}
 	}
 }
