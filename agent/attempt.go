@@ -22,7 +22,8 @@ type attempt struct {
 	slot   boot.Slot
 	runs   Release // in the other slot
 	source client.Source
-	repo   repository
+	repo   *client.Client
+	base   *install.Base // nil for none; while it runs
 
 	chosen     func(*firmware.Manifest) error // the policy has agreed; nothing is written yet
 	identified func(firmware.Blob) error      // what runs, of which that was not known
@@ -40,7 +41,12 @@ func (a *attempt) run(ctx context.Context) (install.Result, error) {
 	}
 	defer slot.Close()
 	a.device.capacity = slot.Capacity()
-	m, err := decide(ctx, a.wish, a.device, a.repo)
+	if a.base = a.openBase(); a.base != nil {
+		defer a.base.Close()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of what was asked for and not wanted
+	m, err := decide(ctx, a.wish, a.device, expectant{a.repo, a})
 	if err != nil {
 		return install.Result{}, err
 	}
@@ -72,9 +78,8 @@ func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot instal
 			}
 		},
 	}
-	if base, image := a.base(ctx, m); base != nil {
-		defer base.Close()
-		p.Base, p.BaseImage = base, image
+	if a.base != nil {
+		p.Base, p.BaseImage = a.base, a.baseImage(ctx, m)
 	}
 	if a.o.Spare != nil {
 		a.o.Spare()
@@ -87,7 +92,7 @@ func releaseOf(m *firmware.Manifest) Release {
 }
 
 // newAttempt copies what an attempt at the present update needs.
-func (s *session) newAttempt(b boot.State, repo repository, source client.Source) *attempt {
+func (s *session) newAttempt(b boot.State, repo *client.Client, source client.Source) *attempt {
 	u := s.m.state.Update
 	return &attempt{
 		session: s, repo: repo, source: source, slot: inactive(b), runs: s.m.holds(b.Running, b.Running),

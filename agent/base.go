@@ -7,18 +7,23 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 )
 
-// base opens the slot that runs: for the patch from what it holds, if there is one, else for what it has in common with
+// openBase opens the slot that runs: for the patch from what it holds, if there is one, else for what it has in common with
 // the release. Whatever goes wrong costs bytes, no more: nil.
-func (a *attempt) base(ctx context.Context, m *firmware.Manifest) (*install.Base, firmware.Blob) {
+func (a *attempt) openBase() *install.Base {
 	b, err := install.OpenBase(a.cfg.Slots.Path(a.slot.Other()))
 	if err != nil {
 		a.o.Log.Warn("install without what the running slot holds", "error", err)
-		return nil, firmware.Blob{}
+		return nil
 	}
+	return b
+}
+
+// baseImage is what the base holds, as far as it is of use to know.
+func (a *attempt) baseImage(ctx context.Context, m *firmware.Manifest) firmware.Blob {
 	if len(m.Patches) > 0 && a.runs.Image.Length == 0 {
-		return b, a.identify(ctx, b, m)
+		return a.identify(ctx, a.base, m)
 	}
-	return b, a.runs.Image
+	return a.runs.Image
 }
 
 // identify finds out what a slot holds that no update has written: the image that the device was delivered with.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,11 +18,15 @@ import (
 // Base is a slot that is only read, to be patched. It may be mounted, and may change at any time.
 type Base struct{ f *os.File }
 
-// OpenBase opens a slot as a base. ErrIO if it cannot be opened, or is neither file nor block device.
+// OpenBase opens a slot as a base. ErrIO if it cannot be opened, is neither file nor block device, or is a file that is
+// empty.
 func OpenBase(path string) (*Base, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Mode().Type() != 0 && info.Mode().Type() != os.ModeDevice {
 		err = fmt.Errorf("it is neither a regular file nor a block device (%s)", info.Mode().Type())
+	}
+	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		err = errors.New("it is empty")
 	}
 	if err != nil {
 		return nil, slotError("opening the base "+path, err)

@@ -99,16 +99,24 @@ func (r *run) loadRaw(ctx context.Context, c *carrier, all bool) (err error) {
 	return err
 }
 
+// whole says whether all that follows the head of c will be wanted, as far as can be told. Where there are chunks, and a
+// base to be searched for them, the artifact may have to bring very little.
+func (r *run) whole(c *carrier) bool { return c.isPatch() || r.Base == nil || r.Manifest.Chunks == nil }
+
+// headRequest is to where the request goes that gets the head; all says that what follows will be wanted.
+func (r *run) headRequest(c *carrier, all bool) int64 {
+	if all && c.Length <= r.Limits.Request {
+		return c.Length
+	}
+	return c.Head.Length
+}
+
 // fetchHead gets the head, once more if it is wrong.
 func (r *run) fetchHead(ctx context.Context, c *carrier, all bool) ([]byte, error) {
 	b := make([]byte, c.Head.Length)
-	to := c.Head.Length
-	if all && c.Length <= r.Limits.Request {
-		to = c.Length
-	}
 	wrong := 0
 	for failures := 1; ; failures++ {
-		q := r.open(ctx, c.name(), []Extent{{0, to}}, 0)
+		q := r.open(ctx, c.name(), []Extent{{0, r.headRequest(c, all)}}, 0)
 		_, err := r.readFull(ctx, q, b)
 		if err == nil && firmware.Sum(b) == c.Head.SHA256 {
 			c.rest = q

@@ -71,6 +71,12 @@ func newRun(p Plan) (*run, error) {
 	if p.Manifest == nil || p.Source == nil || p.Target == nil || p.Slot == "" || p.Journal == "" {
 		return nil, errors.New("installing: manifest, source, target, slot and journal are needed")
 	}
+	p = p.withDefaults()
+	many, _ := p.Source.(PartSource)
+	return &run{Plan: p, journal: journal{disk: p.Disk, dir: p.Journal}, line: newLine(), many: many, sums: map[Extent]uint64{}, seed: maphash.MakeSeed()}, nil
+}
+
+func (p Plan) withDefaults() Plan {
 	l := &p.Limits
 	orDefault(&l.Buffers, 20<<20)
 	orDefault(&l.Request, math.MaxInt64)
@@ -84,8 +90,7 @@ func newRun(p Plan) (*run, error) {
 	if p.Rand == nil {
 		p.Rand = rand.Float64
 	}
-	many, _ := p.Source.(PartSource)
-	return &run{Plan: p, journal: journal{disk: p.Disk, dir: p.Journal}, line: newLine(), many: many, sums: map[Extent]uint64{}, seed: maphash.MakeSeed()}, nil
+	return p
 }
 
 func orDefault[T int | int64 | time.Duration](v *T, def T) {
@@ -116,7 +121,7 @@ func (r *run) run(ctx context.Context) error {
 // choose takes the patch, if there is one that can be had, and else the artifact.
 func (r *run) choose(ctx context.Context) error {
 	if r.c = r.patch(); r.c != nil {
-		err := r.load(ctx, r.c, true)
+		err := r.load(ctx, r.c, r.whole(r.c))
 		if err == nil || !unusable(err) {
 			return err
 		}
@@ -124,7 +129,7 @@ func (r *run) choose(ctx context.Context) error {
 		r.Log.Warn("there is a patch, but it cannot be used: the artifact takes its place", "err", err)
 	}
 	r.c = r.artifact()
-	return r.load(ctx, r.c, r.Base == nil || r.Manifest.Chunks == nil)
+	return r.load(ctx, r.c, r.whole(r.c))
 }
 
 // close gives everything back.

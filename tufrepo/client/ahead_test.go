@@ -257,10 +257,13 @@ func TestAheadIsBounded(t *testing.T) {
 		must(t, taken.Close())
 		cancel()
 		synctest.Wait()
-		for range 3 { // as many fit again
-			source.Ahead(t.Context(), fmt.Sprintf("blobs/again-%d", len(f.asked)), 0, -1, nil)
-			time.Sleep(roundTrip)
+		for i := range 3 { // as many fit again
+			source.Ahead(t.Context(), fmt.Sprintf("blobs/again-%d", i), 0, -1, nil)
 		}
+		time.Sleep(2 * roundTrip)
+		synctest.Wait()
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if n := len(f.asked); n != 6 {
 			t.Errorf("%d parts were asked for in the end, want 6", n)
 		}
