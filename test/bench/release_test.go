@@ -2,10 +2,8 @@ package bench
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -52,30 +50,6 @@ func BenchmarkManyReleases(b *testing.B) {
 	}
 }
 
-// BenchmarkManyProducts has 1,000 products: the bytes of metadata that a device of one of them loads when it has only the
-// first root.
-func BenchmarkManyProducts(b *testing.B) {
-	const products = 1000
-	for b.Loop() {
-		w := newWorld(b)
-		if err := fill(w.at("image"), 1<<20, "1.0.0"); err != nil {
-			b.Fatal(err)
-		}
-		w.release(b, "1.0.0", w.at("image"), "--no-chunks")
-		where := []string{"--repo", w.at("repo"), "--out", w.at("more")}
-		for i := range products - 1 {
-			w.run(b, "fairlead-sign", append(append([]string{"product", "add"}, where...), "--key", w.at("all.pub"), fmt.Sprintf("product-%03d", i))...)
-			where = []string{"--bundle", w.at("more")}
-		}
-		w.signPublish(b, "more")
-		total := int64(0)
-		for _, name := range []string{"timestamp.json", "*.snapshot.json", "*.targets.json", "*." + product + ".json"} {
-			total += newest(b, w.at("repo", "metadata"), name)
-		}
-		b.ReportMetric(float64(total)/1000, "metadata-kB")
-	}
-}
-
 func (w *world) release(b *testing.B, version, image string, flags ...string) {
 	b.Helper()
 	w.run(b, "fairlead-sign", append([]string{"release", "--repo", w.at("repo"), "--product", product, "--version", version,
@@ -102,24 +76,4 @@ func seconds(do func()) float64 {
 func median(of []float64) float64 {
 	sorted := slices.Sorted(slices.Values(of))
 	return sorted[len(sorted)/2]
-}
-
-// newest is the length of the file of that pattern that was written last.
-func newest(b *testing.B, dir, pattern string) int64 {
-	b.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, pattern))
-	if err != nil || len(names) == 0 {
-		b.Fatalf("no %s in %s, or %v", pattern, dir, err)
-	}
-	var last fs.FileInfo
-	for _, name := range names {
-		info, err := os.Stat(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if last == nil || info.ModTime().After(last.ModTime()) {
-			last = info
-		}
-	}
-	return last.Size()
 }
