@@ -78,7 +78,7 @@ func (d *demo) repo(ctx context.Context, args ...string) (string, error) {
 	return d.tool(ctx, nil, "fairlead-repo", append(args, "--repo", d.path("repo"), "--service", "http://"+d.operator)...)
 }
 
-// update is a line of fairlead-repo updates: what the service knows from a device's own reports.
+// update is a line of fairlead-repo report updates: what the service knows from a device's own reports.
 type update struct {
 	ID      string `json:"id"`
 	Device  string `json:"device"`
@@ -105,7 +105,7 @@ func (u update) unit() string {
 }
 
 func (d *demo) updates(ctx context.Context) ([]update, error) {
-	out, err := d.repo(ctx, "updates", "--latest", "--json", "--tenant", tenant)
+	out, err := d.repo(ctx, "report", "updates", "--latest", "--json", "--tenant", tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (d *demo) updates(ctx context.Context) ([]update, error) {
 		Updates []update `json:"updates"`
 	}
 	if err := json.Unmarshal([]byte(out), &all); err != nil {
-		return nil, fmt.Errorf("fairlead-repo updates: %w", err)
+		return nil, fmt.Errorf("fairlead-repo report updates: %w", err)
 	}
 	slices.SortFunc(all.Updates, func(a, b update) int { return strings.Compare(a.Serial, b.Serial) })
 	return all.Updates, nil

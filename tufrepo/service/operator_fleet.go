@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/director"
 	"github.com/fairlead/fairlead/tufrepo/director/access"
 	"github.com/fairlead/fairlead/tufrepo/director/audit"
@@ -29,8 +28,6 @@ func (s *Service) fleetRoutes() []operatorRoute {
 			about: "ask a connected device for something now, and wait a moment for its answer", in: api.Command{}, out: api.Commanded{}},
 		{pattern: "POST /api/v1/directions", permission: access.DirectWrite, action: audit.DirectSend, asks: true, handle: s.postDirections,
 			about: "direct a release, or nothing, to devices", in: api.Order{}, out: api.Outcomes{}},
-		{pattern: "GET /api/v1/updates", permission: access.ReportRead, asks: true, handle: s.getUpdates,
-			about: "list updates, the newest first", query: []string{"tenant", "device", "latest", "limit"}, out: api.Updates{}},
 	}
 }
 
@@ -188,47 +185,4 @@ func (s *Service) postDirections(w http.ResponseWriter, r *http.Request, c *call
 		out.Outcomes = append(out.Outcomes, api.Outcome(o))
 	}
 	return ok(w, out)
-}
-
-func (s *Service) getUpdates(w http.ResponseWriter, r *http.Request, c *call) error {
-	q := r.URL.Query()
-	all, tenants, err := c.where(q.Get("tenant"))
-	if err != nil {
-		return err
-	}
-	if all {
-		tenants = []string{""}
-	}
-	query := store.UpdateQuery{Device: q.Get("device"), Latest: q.Get("latest") != "", Limit: limit(r)}
-	out := api.Updates{Updates: []api.Update{}}
-	err = s.store.View(r.Context(), func(tx *store.Tx) error {
-		for _, query.Tenant = range tenants {
-			some, err := tx.Updates(query)
-			if err != nil {
-				return err
-			}
-			for _, u := range some {
-				out.Updates = append(out.Updates, s.updateOut(u))
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if len(tenants) > 1 {
-		slices.SortStableFunc(out.Updates, func(a, b api.Update) int { return b.Created.Compare(a.Created) })
-	}
-	out.Updates = out.Updates[:min(len(out.Updates), query.Limit)]
-	return ok(w, out)
-}
-
-func (s *Service) updateOut(u store.Update) api.Update {
-	out := api.Update{ID: u.ID, Tenant: u.Tenant, Device: u.Device, Serial: u.Serial, Product: u.Product, From: u.Previous, To: u.Version,
-		State: u.State, Reason: u.Reason, Detail: u.Detail, Fetched: u.Fetched, Written: u.Written, Millis: u.Millis,
-		Created: u.Created, Changed: u.Changed}
-	if p := s.director.Progress(u.Device); p != nil && p.Update == u.ID && !wire.State(u.State).Final() {
-		out.Done, out.Total = p.Done, p.Total
-	}
-	return out
 }

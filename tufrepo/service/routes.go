@@ -45,7 +45,7 @@ type operatorRoute struct {
 
 // operatorTable is everything below /api/v1.
 func (s *Service) operatorTable() []operatorRoute {
-	return slices.Concat(s.tenantRoutes(), s.fleetRoutes(), s.rolloutRoutes(), s.groupRoutes(), s.enrollRoutes(),
+	return slices.Concat(s.tenantRoutes(), s.fleetRoutes(), s.reportRoutes(), s.rolloutRoutes(), s.groupRoutes(), s.enrollRoutes(),
 		s.settingsRoutes(), s.accessRoutes(), s.auditRoutes())
 }
 

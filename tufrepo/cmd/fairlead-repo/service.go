@@ -22,7 +22,8 @@ import (
 // serviceCommands run a service and talk to a running one.
 func serviceCommands() []*cli.Command {
 	return []*cli.Command{
-		serveCommand(), enrollCommand(), settingsCommand(), backupCommand(), restoreCommand(), sealKeyCommand(), acceptOlderCommand(), tenantCommand(), claimCommand(), deviceCommand(), groupCommand(), rolloutCommand(), directCommand(), updatesCommand(),
+		serveCommand(), enrollCommand(), settingsCommand(), backupCommand(), restoreCommand(), sealKeyCommand(), acceptOlderCommand(),
+		tenantCommand(), claimCommand(), deviceCommand(), groupCommand(), rolloutCommand(), directCommand(), reportCommand(),
 		tokenCommand(), roleCommand(), grantCommand(), auditCommand(),
 	}
 }

@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/tufrepo/service/api"
 )
 
@@ -95,52 +93,4 @@ func verdict(o api.Order, all api.Outcomes) error {
 		return fmt.Errorf("tenant %s has no device with this product", o.Tenant)
 	}
 	return nil
-}
-
-func updatesCommand() *cli.Command {
-	return serviceLeaf("updates", "list updates and how they stand, the newest first", " ",
-		`Examples:
-
-  fairlead-repo updates --repo REPO --latest
-  fairlead-repo updates --repo REPO --device ID --json`,
-		updates, clientFlags(
-			&cli.StringFlag{Name: "tenant", Usage: "only of this tenant"},
-			&cli.StringFlag{Name: "device", Usage: "only of this device"},
-			&cli.BoolFlag{Name: "latest", Usage: "only the newest of each device"},
-			&cli.IntFlag{Name: "limit", Usage: "at most `N`", Value: 1000})...)
-}
-
-func updates(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
-	}
-	q := url.Values{"tenant": {c.String("tenant")}, "device": {c.String("device")}, "limit": {strconv.Itoa(c.Int("limit"))}}
-	if c.Bool("latest") {
-		q.Set("latest", "1")
-	}
-	all, err := asked[api.Updates](c, "GET", "/updates?"+q.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	return serviceShow(c, all, func(w io.Writer) {
-		row(w, "DEVICE", "SERIAL", "PRODUCT", "FROM", "TO", "STATE", "REASON", "BYTES", "SECONDS")
-		for _, u := range all.Updates {
-			row(w, u.Device, u.Serial, u.Product, u.From, u.To, state(u), u.Reason, u.Fetched, seconds(u))
-		}
-	})
-}
-
-// state is an update's state, with how far a running one has come.
-func state(u api.Update) string {
-	if u.Total <= 0 || wire.State(u.State).Final() {
-		return u.State
-	}
-	return fmt.Sprintf("%s %d%%", u.State, 100*u.Done/u.Total)
-}
-
-func seconds(u api.Update) string {
-	if u.Millis == 0 {
-		return ""
-	}
-	return strconv.FormatFloat(float64(u.Millis)/1000, 'f', 1, 64)
 }
