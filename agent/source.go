@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,11 +26,39 @@ func (s *session) openSource(source string) (src client.Source, closeSource func
 	case info.IsDir():
 		return openFolder(source)
 	}
-	z, err := zip.OpenReader(source)
+	return openPack(source, info.Size())
+}
+
+// maxPackDirectory is the most that the list of a pack's files may take, in bytes. It is read whole.
+const maxPackDirectory = 1 << 20
+
+func openPack(path string, size int64) (client.Source, func(), error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, refuse(Corrupt, "open the repository: %s: %w: want what fairlead-repo pack made", source, err)
+		return nil, nil, fmt.Errorf("open the repository: %w", err)
 	}
-	return client.FSSource(z), func() { z.Close() }, nil
+	r := &measured{ReaderAt: f, left: maxPackDirectory}
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		f.Close()
+		return nil, nil, refuse(Corrupt, "open the repository: %s: %w: want what fairlead-repo pack made", path, err)
+	}
+	r.opened = true
+	return client.FSSource(z), func() { f.Close() }, nil
+}
+
+// measured lets only so much be read until it is opened.
+type measured struct {
+	io.ReaderAt
+	left   int64
+	opened bool
+}
+
+func (m *measured) ReadAt(p []byte, off int64) (int, error) {
+	if m.left -= int64(len(p)); m.left < 0 && !m.opened {
+		return 0, fmt.Errorf("the list of its files is longer than %d bytes", maxPackDirectory)
+	}
+	return m.ReaderAt.ReadAt(p, off)
 }
 
 func openFolder(dir string) (client.Source, func(), error) {

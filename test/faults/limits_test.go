@@ -190,3 +190,27 @@ func TestSlowDisk(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+// TestInstallWithFewFiles: the agent installs with few open files, and where they are too few, says so and loses nothing.
+func TestInstallWithFewFiles(t *testing.T) {
+	bin := program(t, scratch(t), "agent/cmd/fairlead-agent")
+	site := agenttest.New(time.Now().Add(48 * time.Hour))
+	defer site.Close()
+	d := deliver(t, scratch(t), site, 300_000, false, nil)
+	refused := 0
+	for files := 4; files <= 24; files += 2 {
+		e := run(t, d.dir, "sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" --config agent.json install repo`, files), bin)
+		ok(t, d.whole(d.dir))
+		if e.code == exitReboot {
+			t.Logf("few files: %d are enough; with fewer it was refused %d times", files, refused)
+			if refused == 0 {
+				t.Error("four open files are enough: the limit limits nothing")
+			}
+			return
+		}
+		if refused++; len(e.out) < 10 {
+			t.Errorf("with %d files: exit code %d and no word", files, e.code)
+		}
+	}
+	t.Error("24 open files are not enough")
+}
