@@ -53,6 +53,7 @@ func (a *attempt) run(ctx context.Context) (install.Result, error) {
 	if a.runs.is(m) {
 		return install.Result{}, errAlready
 	}
+	a.askFirst(ctx, m) // what chosen writes takes a while on a slow disk
 	if err := a.chosen(m); err != nil {
 		return install.Result{}, err
 	}

@@ -25,8 +25,8 @@ func (e expectant) Refresh(ctx context.Context) error {
 	return e.Client.RefreshFor(ctx, w)
 }
 
-// askFirst asks for the beginning of the installation, of a manifest that only the director vouches for so far. It waits
-// in memory, and is dropped if the policy says no. Where the line is not all ours, or the image is not known that a
+// askFirst asks for the beginning of the installation, perhaps by a manifest that only the director vouches for so far. It
+// waits in memory, and is dropped if the policy says no. Where the line is not all ours, or the image is not known that a
 // patch would be for, nothing is asked for.
 func (a *attempt) askFirst(ctx context.Context, m *firmware.Manifest) {
 	source, ok := a.source.(client.AheadSource)

@@ -174,14 +174,14 @@ func TestAheadIsBelievedInNothing(t *testing.T) {
 		"too long":  body(make([]byte, 8<<20)),
 		"cut short": func(resp *http.Response) { resp.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), failing{})) },
 	}
-	for _, name := range []string{"manifest", "role"} {
+	for name, suffix := range map[string]string{"manifest": "1.1.0.json", "role": product + ".json", "snapshot": ".snapshot.json", "targets": ".targets.json"} {
 		for how, spoil := range hostile {
 			t.Run(name+" "+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r, x := expectedRepo(t)
 					d, f, _ := farDevice(t, r)
 					f.spoil = func(n int, file string, resp *http.Response) {
-						if n == 0 && strings.HasSuffix(file, map[string]string{"manifest": "1.1.0.json", "role": product + ".json"}[name]) {
+						if n == 0 && strings.HasSuffix(file, suffix) {
 							spoil(resp)
 						}
 					}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -37,7 +38,7 @@ func (c *Client) RefreshFor(ctx context.Context, e Expected) error {
 	return c.refresh(ctx, x)
 }
 
-// expectation asks for what is expected; one without a source asks for nothing.
+// expectation asks for what is expected, before what was verified is made durable; one without a source asks for nothing.
 type expectation struct {
 	Expected
 	ctx    context.Context
@@ -49,14 +50,12 @@ func (x *expectation) manifest(t *trust) {
 	if x.SHA256.IsZero() || x.Length > firmware.MaxManifest {
 		return
 	}
-	name, err := t.targetName(Target{Path: x.Path, Hashes: map[string]string{"sha256": x.SHA256.String()}})
+	of := Target{Path: x.Path, Hashes: map[string]string{"sha256": x.SHA256.String()}}
+	name, err := t.targetName(of)
 	if err != nil {
 		return
 	}
-	proof := ""
-	if policy, err := t.floors.policy(); err == nil && policy != nil {
-		proof = name + policy.ProofSuffix()
-	}
+	proof := t.proofName(of)
 	x.source.Ahead(x.ctx, name, 0, -1, func(raw []byte) bool {
 		if int64(len(raw)) != x.Length || firmware.Sum(raw) != x.SHA256 {
 			return false
@@ -71,24 +70,72 @@ func (x *expectation) manifest(t *trust) {
 	})
 }
 
-// role asks for the role that vouches for the release, which bears the product's name, beside the targets role.
-func (x *expectation) role(s *set) {
-	role, _, err := firmware.ParseTargetPath(x.Path)
-	if x.source == nil || err != nil || role == metadata.TARGETS {
+// snapshot asks for the one that the timestamp names.
+func (x *expectation) snapshot(s *set) {
+	x.file(s, metadata.SNAPSHOT, s.tm.Timestamp.Signed.Meta[metadata.SNAPSHOT+".json"])
+}
+
+// roles asks for the targets role, and beside it for the one that vouches for the release, which bears the product's name.
+func (x *expectation) roles(s *set) {
+	x.file(s, metadata.TARGETS, s.tm.Snapshot.Signed.Meta[metadata.TARGETS+".json"])
+	if product := x.product(); product != "" {
+		x.file(s, product, s.tm.Snapshot.Signed.Meta[product+".json"])
+	}
+}
+
+// product is the role of the release, by its path; empty if that is not one.
+func (x *expectation) product() string {
+	product, _, err := firmware.ParseTargetPath(x.Path)
+	if err != nil || reserved(product) {
+		return ""
+	}
+	return product
+}
+
+// file asks for metadata that its parent names, unless it is in the cache as far as can be told.
+func (x *expectation) file(s *set, role string, want *metadata.MetaFiles) {
+	if x.source == nil || want == nil {
 		return
 	}
-	want := s.tm.Snapshot.Signed.Meta[role+".json"]
-	if want == nil {
+	matches := func(raw []byte) bool { return s.matches(role, raw, want) == nil }
+	if raw := s.store.read(role, s.limits.file()); raw != nil && matches(raw) {
 		return
 	}
-	if raw := s.store.read(role, s.limits.file()); raw != nil && s.matches(role, raw, want) == nil {
-		return // it is in the cache, as far as can be told
-	}
-	came := func(raw []byte) bool { return s.matches(role, raw, want) == nil }
 	if want.Length > aheadRoom {
-		came = nil
+		matches = nil
 	}
-	x.source.Ahead(x.ctx, s.fileName(role, want.Version), 0, -1, came)
+	x.source.Ahead(x.ctx, s.fileName(role, want.Version), 0, -1, matches)
+}
+
+// release asks for the manifest that a role names, and for the proof that it stands in the log.
+func (x *expectation) release(s *set, role string) {
+	if x.source == nil || role != x.product() || !x.SHA256.IsZero() {
+		return
+	}
+	f := s.tm.Targets[role].Signed.Targets[x.Path]
+	if f == nil || f.Length > firmware.MaxManifest {
+		return
+	}
+	t := newTarget(x.Path, role, f)
+	if name, err := s.targetName(t); err == nil {
+		x.source.Ahead(x.ctx, name, 0, -1, func(raw []byte) bool { return t.Verify(bytes.NewReader(raw)) == nil })
+	}
+	if proof := s.proofName(t); proof != "" {
+		x.source.Ahead(x.ctx, proof, 0, -1, nil)
+	}
+}
+
+// proofName is where the proof lies that a release stands in the log; empty if none is asked for.
+func (t *trust) proofName(of Target) string {
+	policy, err := t.floors.policy()
+	if err != nil || policy == nil {
+		return ""
+	}
+	name, err := t.targetName(of)
+	if err != nil {
+		return ""
+	}
+	return name + policy.ProofSuffix()
 }
 
 // askProof asks for the proof that a release stands in the log, beside its manifest.
@@ -98,12 +145,9 @@ func (c *Client) askProof(ctx context.Context, t Target) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	policy, err := c.trust.floors.policy()
-	if err != nil || policy == nil {
-		return
-	}
-	if name, err := c.trust.targetName(t); err == nil {
-		source.Ahead(ctx, name+policy.ProofSuffix(), 0, -1, nil)
+	proof := c.trust.proofName(t)
+	c.mu.Unlock()
+	if proof != "" {
+		source.Ahead(ctx, proof, 0, -1, nil)
 	}
 }

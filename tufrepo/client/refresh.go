@@ -27,6 +27,7 @@ func (c *Client) refresh(ctx context.Context, x *expectation) error {
 		return err
 	}
 	s := newSet(t)
+	s.expected = x
 	if !t.root.Signed.Expires.After(s.tm.RefTime) {
 		return expired(metadata.ROOT, t.root.Signed.Expires, s.tm.RefTime)
 	}
@@ -36,7 +37,6 @@ func (c *Client) refresh(ctx context.Context, x *expectation) error {
 	if err := s.snapshot(ctx); err != nil {
 		return err
 	}
-	x.role(s)
 	if err := s.load(ctx, metadata.TARGETS, metadata.ROOT); err != nil {
 		return err
 	}
@@ -53,6 +53,8 @@ type set struct {
 	tm  *trustedmetadata.TrustedMetadata
 	raw map[string][]byte  // verified bytes of targets roles
 	by  map[[2]string]bool // {delegator, role} under which they were verified
+
+	expected *expectation
 }
 
 func newSet(t *trust) *set {
@@ -88,6 +90,7 @@ func (s *set) timestamp(ctx context.Context) error {
 		s.floors = before
 		return err
 	}
+	s.expected.snapshot(s)
 	if err := s.saveFloors(before); err != nil {
 		return err
 	}
@@ -182,6 +185,7 @@ func (s *set) takeSnapshot(raw []byte, want *metadata.MetaFiles) error {
 		return err
 	}
 	s.floors.Roles = snapshotFloors(md.Signed.Meta)
+	s.expected.roles(s)
 	return s.saveFloors(before)
 }
 

@@ -64,6 +64,7 @@ func (s *set) takeTargets(raw []byte, want *metadata.MetaFiles, pair [2]string) 
 	}
 	pruneTargets(&s.tm.Targets[role].Signed)
 	s.raw[role], s.by[pair] = raw, true
+	s.expected.release(s, role)
 	return nil
 }
 
