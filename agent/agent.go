@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fairlead/fairlead/agent/boot"
@@ -92,6 +93,7 @@ type Agent struct {
 	o        Options
 	boot     boot.Bootloader
 	throttle install.Throttle
+	tpm      sync.Mutex // whose turn it is at the TPM
 }
 
 // New makes an agent. It reads and writes nothing yet but the bootloader's folder.

@@ -50,6 +50,10 @@ type Config struct {
 	// ClaimFile holds the claim token that enrols this device; it may be absent later.
 	ClaimFile string `json:"claim_file,omitempty"`
 
+	// Key says where the device's own key is: empty is a file in the state folder, "tpm:" the TPM 2.0 at
+	// /dev/tpmrm0, "tpm:/PATH" another one. The key is made at the enrolment.
+	Key string `json:"key,omitempty"`
+
 	// Root is the file with root metadata of the image repository: the one to begin with.
 	Root string `json:"root"`
 	// DirectorRoot pins the director's root metadata; empty means the one that came
@@ -191,7 +195,7 @@ func (c Config) from(dir string) Config {
 
 // Check says which key is wrong and how to put it right.
 func (c Config) Check() error {
-	for _, check := range []func() error{c.checkService, c.checkTrust, c.checkDevice, c.checkSlots, c.checkTimes} {
+	for _, check := range []func() error{c.checkService, c.checkKey, c.checkTrust, c.checkDevice, c.checkSlots, c.checkTimes} {
 		if err := check(); err != nil {
 			return err
 		}

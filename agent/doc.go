@@ -70,7 +70,8 @@
 //	outbox              events that the service has not acknowledged (agent/outbox)
 //	image/, director/   metadata and its floors (tufrepo/client)
 //	journal/            how far a slot is written (agent/install)
-//	device.key          the device's key, P-256, mode 0600
+//	device.key          the device's key, P-256, mode 0600; or
+//	device.tpm          the same in a TPM (package tpmkey)
 //	identity.json       what the enrolment gave, in one file; replaced as a whole by a renewal
 //	answer.json         an answer that the daemon has not taken up
 //	cloud.0, cloud.1    the director's switch of the cloud connection

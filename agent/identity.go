@@ -2,9 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -27,6 +24,7 @@ import (
 // Names in the state folder.
 const (
 	keyName      = "device.key"
+	tpmKeyName   = "device.tpm"
 	identityName = "identity.json"
 )
 
@@ -210,50 +208,5 @@ func (a *Agent) certificate(id identity) (*tls.Certificate, error) {
 	if len(c.Certificate) == 0 {
 		return nil, fmt.Errorf("%w: the identity holds no certificate: enrol again", ErrNotEnrolled)
 	}
-	return c, nil
-}
-
-// makeKey loads the device's key, or makes it.
-func (a *Agent) makeKey() (*ecdsa.PrivateKey, error) {
-	key, err := a.loadKey()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	b := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return key, a.o.Disk.WriteFile(a.path(keyName), b, 0o600)
-}
-
-func (a *Agent) loadKey() (*ecdsa.PrivateKey, error) {
-	path := a.path(keyName)
-	info, err := a.o.Disk.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("device key: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("device key %s can be read by others: chmod 600 it, and enrol anew if others had access", path)
-	}
-	b, err := a.o.Disk.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("device key: %w", err)
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, fmt.Errorf("device key %s is not PEM: remove it and enrol anew", path)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("device key %s: remove it and enrol anew: %w", path, err)
-	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("device key %s is a %T, not ECDSA: remove it and enrol anew", path, parsed)
-	}
-	return key, nil
+	return c, a.fits(c, key)
 }

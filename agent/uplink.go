@@ -135,6 +135,9 @@ func (l *loop) stayConnected(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := l.checkKey(id); err != nil {
+		return err
+	}
 	u, err := l.openUplink(id)
 	if err != nil {
 		return err
