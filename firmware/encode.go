@@ -18,6 +18,9 @@ type EncodeOptions struct {
 	// Workers compress at the same time, each in about 70 MiB. 0 means
 	// GOMAXPROCS. They make no difference to the artifact.
 	Workers int
+	// Coder makes a coder for each worker, other than the Compressor. What it
+	// makes is decoded and compared before it goes into the artifact.
+	Coder func() (Coder, error)
 	// Progress, if set, is called with the bytes of the image that are done,
 	// from one goroutine at a time.
 	Progress func(done, total int64)
@@ -52,7 +55,7 @@ func encode(ctx context.Context, w io.Writer, image io.ReaderAt, size int64, nex
 	}
 	p := &pipeline{
 		image: image, size: size, nextData: nextData, frameSize: frameSize,
-		workers: max(1, min(workers, frameCount(size, frameSize))), progress: o.Progress,
+		workers: max(1, min(workers, frameCount(size, frameSize))), coder: o.Coder, progress: o.Progress,
 		head: newHead(frameSize, size), sum: sha256.New(), zeros: make([]byte, frameSize), spool: spool,
 	}
 	if err := p.run(ctx); err != nil {

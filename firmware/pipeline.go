@@ -8,7 +8,6 @@ import (
 	"hash"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -20,6 +19,7 @@ type pipeline struct {
 	nextData  func(int64) int64
 	frameSize int
 	workers   int
+	coder     func() (Coder, error) // nil for the built-in one
 	progress  func(done, total int64)
 
 	head  *Head
@@ -108,7 +108,7 @@ func (j *job) fill(image io.ReaderAt, at, length int64, frameSize int) error {
 }
 
 func (p *pipeline) compress(ctx context.Context, work <-chan *job) error {
-	z, err := NewCompressor(p.frameSize)
+	z, err := p.newCoder()
 	if err != nil {
 		return err
 	}
@@ -121,50 +121,25 @@ func (p *pipeline) compress(ctx context.Context, work <-chan *job) error {
 			j.setZero()
 			continue
 		}
-		j.compress(z)
+		if err := j.compress(ctx, z); err != nil {
+			return err
+		}
 		j.done <- struct{}{}
 	}
 	return nil
 }
 
-// Compressor makes Zstandard frames of the form that artifacts and patches use. It is for one goroutine at a time.
-type Compressor struct {
-	zstd *zstd.Encoder
-	out  []byte
-}
-
-// NewCompressor makes a compressor for frames of up to frameSize bytes. It is set so that its output depends on its input
-// alone. The best level costs about four times the time of the one below it, on a machine of the host's, once per
-// release, and saves every device 6 % of the bytes.
-func NewCompressor(frameSize int) (*Compressor, error) {
-	z, err := zstd.NewWriter(nil,
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderLevel(zstd.SpeedBestCompression),
-		zstd.WithWindowSize(frameSize),
-		zstd.WithSingleSegment(true),
-		zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, fmt.Errorf("compress frames of %d bytes: %w", frameSize, err)
-	}
-	return &Compressor{zstd: z}, nil
-}
-
-// Compress returns the Zstandard frame of an image's frame, which may be longer than that. It holds until the next call.
-func (c *Compressor) Compress(image []byte) []byte {
-	c.out = c.zstd.EncodeAll(image, c.out[:0])
-	return c.out
-}
-
-// Close frees the compressor, which must not be used after it.
-func (c *Compressor) Close() { _ = c.zstd.Close() }
-
 func isZero(b []byte) bool {
 	return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
 }
 
-func (j *job) compress(z *Compressor) {
+func (j *job) compress(ctx context.Context, z Coder) error {
 	sum := Sum(j.image)
-	if out := z.Compress(j.image); len(out) < len(j.image) {
+	out, err := z.Code(ctx, j.image)
+	if err != nil {
+		return err
+	}
+	if len(out) < len(j.image) {
 		j.buffer = append(j.buffer[:0], out...)
 		j.stored = j.buffer
 		j.frame = Frame{Kind: FrameZstd, StoredSHA256: Sum(j.stored), ImageSHA256: sum}
@@ -173,6 +148,7 @@ func (j *job) compress(z *Compressor) {
 		j.frame = Frame{Kind: FrameRaw, StoredSHA256: sum, ImageSHA256: sum}
 	}
 	j.frame.Stored = int64(len(j.stored))
+	return nil
 }
 
 // collect takes the frames in order, as they are done.

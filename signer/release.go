@@ -43,6 +43,8 @@ type ReleaseOptions struct {
 	PatchFrom []PatchFrom
 	Patches   int
 	NoChunks  bool // devices without a patch fetch whole frames
+	// Zstd, if set, compresses the artifact instead of the coder that is built in.
+	Zstd *ZstdProgram
 	// Attachments are what is said of the release, see ReadSBOM, MakeSBOM and ReadProvenance.
 	Attachments []Attachment
 	// Progress, if set, is called with what is being done, in words, and how far that has come in bytes.
@@ -186,7 +188,7 @@ func (o ReleaseOptions) encode(ctx context.Context, dir string, m *firmware.Mani
 		return err
 	}
 	made := filepath.Join(blobs, "new")
-	e, err := firmware.EncodeFile(ctx, o.Image, made, firmware.EncodeOptions{Progress: o.progress("building the artifact")})
+	e, err := firmware.EncodeFile(ctx, o.Image, made, o.Zstd.EncodeOptions(o.progress("building the artifact")))
 	if err != nil {
 		return fmt.Errorf("building the artifact: %w", err)
 	}

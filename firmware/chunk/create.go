@@ -120,7 +120,7 @@ func (m *maker) read(ctx context.Context, free <-chan *job, work, ordered chan<-
 }
 
 func (m *maker) work(ctx context.Context, work <-chan *job) error {
-	z, err := firmware.NewCompressor(m.Size)
+	z, err := firmware.NewQuickCompressor(m.Size) // the best level takes three times as long and saves 4 % of the bytes
 	if err != nil {
 		return err
 	}

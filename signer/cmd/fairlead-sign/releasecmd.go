@@ -36,6 +36,7 @@ func releaseCommand() *cli.Command {
 		&cli.BoolFlag{Name: "no-chunks", Usage: "no chunks for devices without a patch, which take as much room as the artifact, and more"},
 		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key, a file or another `REF`erence; again for more"},
 		expiresFlag(), passphraseFlag(), keyTimeoutFlag(), cmdline.ProgressFlag(), jsonFlag())
+	flags = append(flags, zstdFlags()...)
 	return command("release", "turn an image into a release, in a bundle", " ",
 		`  fairlead-sign release --repo REPO --product cam --version 1.1.0 --hardware cam-rev-b \
       --image rootfs.img --out cam-1.1.0 --key dora.key
@@ -51,6 +52,11 @@ fetch those chunks of the new image that they do not find in the old one.
 
   fairlead-sign release --repo REPO ... --patch-from 1.0.0 --patch-from 0.9.0=old.img
   fairlead-sign release --repo REPO ... --patches 0
+
+Large images take a while to compress. The program zstd, where it is installed, is quicker;
+what it makes is decoded and compared with the image before it is taken.
+
+  fairlead-sign release --repo REPO ... --zstd zstd
 
 What is said of a release is attached to it: the manifest pins it, and a publish policy may want it.
 
@@ -82,6 +88,10 @@ func release(c *cli.Context) error {
 		return usage("--counter and --keep must be 1 or more")
 	}
 	if err := releaseInputs(c, &o); err != nil {
+		return err
+	}
+	var err error
+	if o.Zstd, err = zstdProgram(c); err != nil {
 		return err
 	}
 	steps := steps{Context: c}
@@ -202,13 +212,35 @@ func readNotes(path string) (string, error) {
 	return string(data), nil
 }
 
+func zstdFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "zstd", Usage: "compress the artifact with the `PROGRAM` zstd, a path or a name on PATH", EnvVars: []string{"FAIRLEAD_ZSTD"}},
+		&cli.IntFlag{Name: "zstd-level", Usage: "its level, 1 to 19", Value: 9},
+	}
+}
+
+// zstdProgram is the program that was asked for, or nil.
+func zstdProgram(c *cli.Context) (*signer.ZstdProgram, error) {
+	if c.String("zstd") == "" {
+		if c.IsSet("zstd-level") {
+			return nil, usage("--zstd-level is of no use without --zstd")
+		}
+		return nil, nil
+	}
+	if n := c.Int("zstd-level"); n < 1 || n > 19 {
+		return nil, usage("--zstd-level %d: give 1 to 19", n)
+	}
+	return signer.FindZstd(c.String("zstd"), c.Int("zstd-level"))
+}
+
 func artifactCommand() *cli.Command {
 	return group("artifact", "images and artifacts",
 		command("build", "turn an image into an artifact", "IMAGE ARTIFACT",
-			`The same image always gives the same artifact.
+			`The same image always gives the same artifact; with --zstd, as long as the program is the same.
 
-  fairlead-sign artifact build rootfs.img rootfs.fla`,
-			[]cli.Flag{cmdline.ProgressFlag(), jsonFlag()}, artifactBuild),
+  fairlead-sign artifact build rootfs.img rootfs.fla
+  fairlead-sign artifact build rootfs.img rootfs.fla --zstd zstd --zstd-level 19`,
+			append(zstdFlags(), cmdline.ProgressFlag(), jsonFlag()), artifactBuild),
 		command("extract", "turn an artifact back into its image", "ARTIFACT IMAGE",
 			`Every frame is compared with the index. Zeros become holes.
 
@@ -222,8 +254,12 @@ func artifactBuild(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	z, err := zstdProgram(c)
+	if err != nil {
+		return err
+	}
 	p := cmdline.NewProgress(c, "building "+args[1])
-	_, err = firmware.EncodeFile(c.Context, args[0], args[1], firmware.EncodeOptions{Progress: p.Report()})
+	_, err = firmware.EncodeFile(c.Context, args[0], args[1], z.EncodeOptions(p.Report()))
 	p.End()
 	if err != nil {
 		return err
