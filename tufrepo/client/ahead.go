@@ -47,7 +47,7 @@ var errUnexpected = errors.New("it is not what was expected")
 
 // early is one part on its way.
 type early struct {
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	undrop func() bool   // keeps it when the asker's context ends
 	taken  chan struct{} // closed when somebody wants it
 	ready  chan struct{} // closed when nothing more is read ahead; what follows is there then
@@ -66,7 +66,7 @@ func (a *ahead) ask(ctx context.Context, p part, open func(context.Context) (io.
 	if a.asked == nil {
 		a.asked = map[part]*early{}
 	}
-	within, cancel := context.WithCancel(ctx)
+	within, cancel := context.WithCancelCause(ctx)
 	e := &early{cancel: cancel, taken: make(chan struct{}), ready: make(chan struct{})}
 	a.asked[p] = e
 	a.pending++
@@ -78,7 +78,7 @@ func (a *ahead) ask(ctx context.Context, p part, open func(context.Context) (io.
 			_ = e.body.Close()
 		}
 		if e.err != nil {
-			a.rest()
+			a.rest() // before came asks for more
 		}
 		if came != nil && e.err == io.EOF && !came(e.data) {
 			e.err = errUnexpected
@@ -141,7 +141,7 @@ func (a *ahead) drop(p part, e *early) {
 }
 
 func (a *ahead) release(e *early) {
-	e.cancel()
+	e.cancel(nil)
 	if e.body != nil {
 		_ = e.body.Close()
 	}
@@ -159,7 +159,7 @@ func (a *ahead) take(ctx context.Context, p part) (r io.ReadCloser, err error, t
 	if e == nil || !a.forget(p, e) {
 		return nil, nil, false
 	}
-	stop := context.AfterFunc(ctx, e.cancel)
+	stop := context.AfterFunc(ctx, func() { e.cancel(context.Cause(ctx)) })
 	<-e.ready
 	if e.err == nil || e.err == io.EOF {
 		return &aheadBody{a: a, e: e, stop: stop}, nil, true
