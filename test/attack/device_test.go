@@ -68,6 +68,7 @@ func newUnit(t testing.TB, site *agenttest.Site) *unit {
 		Bootloader: agent.BootConfig{Type: "file", Dir: u.path("boot")}, Health: agent.HealthConfig{Deadline: agent.Duration(2 * time.Second)},
 	}
 	must(t, os.WriteFile(u.cfg.Slots.A, image(1), 0o600))
+	must(t, os.WriteFile(u.cfg.Slots.B, nil, 0o600)) // below /dev, where scratch may lie, none would be made
 	u.power()
 	return u
 }

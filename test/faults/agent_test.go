@@ -122,7 +122,7 @@ func agentJobs(t *testing.T, bin string) (jobs []job) {
 	add := func(name string, patched bool, done int, before [][]string, argv ...string) {
 		ready := filepath.Join(scratch(t), "ready")
 		ok(t, os.MkdirAll(ready, 0o700))
-		d := deliver(t, ready, site, 700_000, patched, nil)
+		d := deliver(t, ready, site, 700_000, patched, edits{"enabled": argv[0] == "enroll"})
 		for _, verb := range before {
 			at(ready, verb...)
 		}

@@ -11,7 +11,7 @@ import (
 const thorough = true
 
 // mostPicks is how many calls of one kind fail in one job.
-const mostPicks = 60
+const mostPicks = 40
 
 // picks are those of n calls that fail: all, or where there are many, as many as there is time for.
 func picks(rnd *rand.Rand, n int) (all []int) {
