@@ -22,6 +22,7 @@
 //	  repository.json                           what Init was told; there once Init is done
 //	  lock                                      held by whoever writes
 //	  keys/<name>.key .pub                      online keys, plain PKCS #8, mode 0600
+//	  keys/<name>.ref .pub                      online keys that lie elsewhere: a reference (package keyref)
 //	  log/log.key                               the log's key
 //	  unreferenced.json                         since when files are of no use
 //

@@ -1,6 +1,7 @@
 package tufrepo
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,8 +23,9 @@ type Key struct {
 	Name      string            `json:"name"` // file name without ending
 	ID        string            `json:"id"`
 	Algorithm keyfile.Algorithm `json:"algorithm"`
-	Public    string            `json:"public"` // path of the public key
-	Roles     []string          `json:"roles"`  // what the newest root lets it sign
+	Public    string            `json:"public"`          // path of the public key
+	Where     string            `json:"where,omitempty"` // the reference of a key that lies elsewhere
+	Roles     []string          `json:"roles"`           // what the newest root lets it sign
 
 	signer keyfile.Signer
 }
@@ -97,6 +99,9 @@ func (r *Repo) loadKeys() ([]Key, error) {
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".key")
 		if !ok {
+			name, ok = strings.CutSuffix(e.Name(), refEnding)
+		}
+		if !ok {
 			continue
 		}
 		key, err := r.loadKey(name)
@@ -130,14 +135,29 @@ func (r *Repo) addRoles(keys []Key) error {
 
 func (r *Repo) loadKey(name string) (Key, error) {
 	key, err := keyfile.Load(r.path(path.Join(keysDir, name+".key")), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.loadRef(name)
+	}
 	if err != nil {
 		return Key{}, fmt.Errorf("online key: %w", err)
 	}
-	alg, err := keyfile.AlgorithmOf(key.Public())
+	signer, err := keyfile.NewSigner(key)
 	if err != nil {
 		return Key{}, fmt.Errorf("online key %s: %w", name, err)
 	}
-	signer, err := keyfile.NewSigner(key)
+	return r.describeKey(name, key.Public(), signer)
+}
+
+func (r *Repo) onlineKey(name string, pub crypto.PublicKey, key keyfile.MessageSigner) (Key, error) {
+	signer, err := keyfile.NewMessageSigner(pub, key)
+	if err != nil {
+		return Key{}, fmt.Errorf("online key %s: %w", name, err)
+	}
+	return r.describeKey(name, pub, signer)
+}
+
+func (r *Repo) describeKey(name string, pub crypto.PublicKey, signer keyfile.Signer) (Key, error) {
+	alg, err := keyfile.AlgorithmOf(pub)
 	if err != nil {
 		return Key{}, fmt.Errorf("online key %s: %w", name, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/fairlead/fairlead/firmware/durable"
@@ -54,6 +55,8 @@ type Repo struct {
 	log    *slog.Logger
 	disk   durable.Disk
 	config config
+
+	refused *sync.Map // reference of an online key -> why its token refused the PIN
 
 	// around is called before and after every change of a file, by name; an
 	// error ends the work there. Tests put crashes in. It is nil otherwise.
@@ -108,7 +111,7 @@ func (c config) check() error {
 }
 
 func newRepo(dir string, o Options) *Repo {
-	r := &Repo{dir: dir, clock: o.Clock, log: o.Log, disk: o.Disk}
+	r := &Repo{dir: dir, clock: o.Clock, log: o.Log, disk: o.Disk, refused: &sync.Map{}}
 	if r.clock == nil {
 		r.clock = time.Now
 	}

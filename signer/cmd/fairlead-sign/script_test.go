@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		"fairlead-sign":   main,
 		"repo-init":       func() { exit(repoInit(os.Args[1])) },
 		"repo-log":        func() { exit(repoLog(os.Args[1])) },
+		"repo-key":        func() { exit(repoKey(os.Args[1], os.Args[2], os.Args[3])) },
+		"repo-renew":      func() { exit(repoRenew(os.Args[1])) },
 		"repo-publish":    func() { exit(repoPublish(os.Args[1], os.Args[2])) },
 		"make-image":      func() { exit(makeImage(os.Args[1], os.Args[2])) },
 		"make-provenance": func() { exit(makeProvenance(os.Args[1], os.Args[2], os.Args[3])) },
@@ -48,6 +50,8 @@ func exit(err error) {
 //	exits CODE command...      the command must end with this exit code
 //	repo-init REPO             an empty repository; prints nothing, leaves its keys' public halves in the work folder
 //	repo-log REPO              a log for it; leaves its policy in the work folder, policy.txt
+//	repo-key REPO NAME REF     an online key that lies elsewhere; leaves its public half in the work folder
+//	repo-renew REPO            signs a new timestamp
 //	repo-publish REPO BUNDLE   publishes, as fairlead-repo publish does; with the publish policy in $POLICY, if that is set
 //	make-image FILE SEED       an image of 3 MiB and a bit: noise, then text, then zeros
 //	make-provenance KEY IMAGE FILE
@@ -141,6 +145,31 @@ func repoInit(dir string) error {
 		}
 	}
 	return nil
+}
+
+func repoKey(dir, name, ref string) error {
+	r, err := tufrepo.Open(dir, tufrepo.Options{})
+	if err != nil {
+		return err
+	}
+	key, err := r.AddKey(context.Background(), name, ref)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(key.Public)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Base(key.Public), data, 0o644)
+}
+
+func repoRenew(dir string) error {
+	r, err := tufrepo.Open(dir, tufrepo.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = r.Renew(context.Background())
+	return err
 }
 
 func repoLog(dir string) error {

@@ -77,7 +77,7 @@ func showKeys(c *cli.Context, repo *tufrepo.Repo, log *tufrepo.LogInfo) error {
 	return serviceShow(c, keysShown{keys, log}, func(w io.Writer) {
 		row(w, "KEY", "TYPE", "ID", "SIGNS", "PUBLIC KEY")
 		for _, k := range keys {
-			row(w, k.Name, k.Algorithm, k.ID[:12], strings.Join(k.Roles, ","), k.Public)
+			row(w, k.Name, k.Algorithm, k.ID[:12], strings.Join(k.Roles, ","), k.Public, k.Where)
 		}
 		if log != nil {
 			writeLog(w, *log)
@@ -96,6 +96,15 @@ To change an online key: make the new one; hand its public half to fairlead-sign
 publish that root; the repository signs with what the root names. Remove the old key file
 after that, not before: the publish signs with both, so that no device is caught between.`,
 			keyNew, serviceRepoFlag(), keyTypeFlag()),
+		serviceLeaf("add", "make a key that lies elsewhere an online key, for the next root", "NAME REF",
+			`Examples:
+
+  fairlead-repo key add timestamp-hsm 'pkcs11:token=online;object=timestamp?module-path=/X.so&pin-source=file:/PATH' --repo /srv/fairlead
+  fairlead-repo key add snapshot-kms hashivault://snapshot --repo /srv/fairlead
+
+References are those of fairlead-sign. The key must be there now; the repository keeps the reference
+and the public half, and looks for the key whenever it signs. It is in use once a root names it.`,
+			keyAdd, serviceRepoFlag()),
 		serviceLeaf("list", "list the online keys, and what the newest root lets them sign", " ",
 			`Examples:
 
@@ -118,6 +127,23 @@ func keyNew(c *cli.Context) error {
 	}
 	return serviceShow(c, key, func(w io.Writer) {
 		fmt.Fprintf(w, "made key %s, id %.12s\npublic key\t%s\n", key.Name, key.ID, key.Public)
+	})
+}
+
+func keyAdd(c *cli.Context) error {
+	if c.NArg() != 2 {
+		return serviceUsage("want a name for the key, and a reference to it")
+	}
+	repo, err := openRepo(c)
+	if err != nil {
+		return err
+	}
+	key, err := repo.AddKey(c.Context, c.Args().Get(0), c.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	return serviceShow(c, key, func(w io.Writer) {
+		fmt.Fprintf(w, "key %s, id %.12s, lies at %s\npublic key\t%s\n", key.Name, key.ID, key.Where, key.Public)
 	})
 }
 

@@ -164,7 +164,7 @@ func scriptUnlock(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(stat
 // Every command explains itself: what it does, and an example of it.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{"init"}, {"key", "new"}, {"key", "list"}, {"publish"}, {"renew"}, {"gc"}, {"status"}, {"pack"}, {"mirror"},
+		{"init"}, {"key", "new"}, {"key", "add"}, {"key", "list"}, {"publish"}, {"renew"}, {"gc"}, {"status"}, {"pack"}, {"mirror"},
 		{"log", "init"}, {"log", "show"}, {"log", "add"}, {"witness"},
 	} {
 		var out, errs strings.Builder
