@@ -15,7 +15,9 @@
 //	ArtifactSize     bytes of a full artifact, by frame size: zstd -9
 //	FullInstall      a whole image into a block device: swupdate, rauc, casync
 //	SlowLine         a full install over 20 Mbit/s and 100 ms in each
-//	                 direction: what the line can carry, and curl
+//	                 direction, by hand and by a direction: what the line
+//	                 can carry, and curl; for each way of sending that the
+//	                 kernel is set to (cubic, BBR)
 //	NoPatchBytes     bytes fetched when there is no patch and the old image is
 //	                 in the other slot: casync
 //

@@ -21,7 +21,8 @@ const (
 // world is a repository with one product, its service, and Fairlead's tools.
 type world struct {
 	bin, dir string
-	url, ca  string
+	url, ca  string // of the port for devices
+	operator string // address of the operator's port
 	devices  int
 }
 
@@ -72,17 +73,17 @@ func (w *world) publish(b testing.TB, version, image string) int64 {
 func (w *world) serve(b testing.TB, host string) {
 	b.Helper()
 	cmd := exec.Command(filepath.Join(w.bin, "fairlead-repo"), "serve", "--repo", w.at("repo"),
-		"--listen", host+":0", "--operator", "127.0.0.1:0", "--name", host, "--no-broker", "--json")
+		"--listen", host+":0", "--operator", "127.0.0.1:0", "--name", host, "--json")
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()
 	must(b, err)
 	background(b, cmd)
-	var where struct{ Devices, CA string }
+	var where struct{ Devices, Operators, CA string }
 	if err := json.NewDecoder(stdout).Decode(&where); err != nil {
 		b.Fatalf("start the service: %v\n%s", err, log.String())
 	}
-	w.url, w.ca = "https://"+where.Devices, where.CA
+	w.url, w.ca, w.operator = "https://"+where.Devices, where.CA, where.Operators
 }
 
 // device makes a device that has nothing but its configuration, two slots and a release in slot a.
