@@ -17,7 +17,7 @@ RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && \
 
 # Packages that start hundreds of processes, or the same one hundreds of thousands of times: with the race detector they
 # take five to ten times as long. The rooms below them are tested with it, and make test-long tests these with it too.
-PLAIN := ./test/crash ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo
+PLAIN := ./test/crash ./test/faults ./test/attack ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo
 WATCHED = $(filter-out $(PLAIN:./%=%),$(patsubst github.com/fairlead/fairlead/%,%,$(shell $(GO) list ./...)))
 
 # A program with the race detector sleeps for a second when it ends.
@@ -37,6 +37,7 @@ build: ## build the four tools into bin/, and the plugin for tokens where there 
 need: # says what the machine lacks before anything starts
 	@command -v mkfs.ext4 >/dev/null 2>&1 || PATH=$$PATH:/sbin:/usr/sbin command -v mkfs.ext4 >/dev/null 2>&1 || \
 	  { echo "mkfs.ext4 is missing: apt-get install e2fsprogs"; exit 1; }
+	@command -v strace >/dev/null 2>&1 || { echo "strace is missing: apt-get install strace"; exit 1; }
 
 demo: need build ## show the whole path: build, sign, publish, direct, install, prove, commit
 	$(GO) run ./test/demo -bin bin
@@ -55,11 +56,18 @@ test: need ## every test of ten minutes or less in all, with the race detector
 	  { grep -vE '^ *(=== |--- PASS)' bin/plain.log; exit 1; }
 	@grep -E '^ok|distinct|%' bin/plain.log
 
+# What docs/reliability.md has the figures of.
+RELIABILITY := test/crash|test/faults|test/attack|test/boot
+
 test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
-	$(GO) test -tags long -timeout 60m ./...
+	$(GO) test -tags long -timeout 60m $$($(GO) list ./... | grep -vE '/($(RELIABILITY))$$')
+	@mkdir -p bin
+	@$(GO) test -tags long -p 1 -timeout 3h -v $(addprefix ./,$(subst |, ,$(RELIABILITY))) >bin/reliability.log || \
+	  { grep -vE '^ *(=== |--- PASS)' bin/reliability.log; exit 1; }
 	$(GO) test $(RACE) -timeout 60m $(PLAIN)
 	$(GO) test -tags kms ./tufrepo/keyref ./tufrepo/director/kms
 	test/fuzz.sh 20s
+	@test/figures.sh bin/reliability.log
 
 bench: build ## the figures, as Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchtime 3x -timeout 60m ./test/bench
