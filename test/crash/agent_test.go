@@ -1,11 +1,14 @@
 package crash
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairlead/fairlead/agent"
 )
 
 // TestAgentSurvivesEveryCut cuts the power at every operation of an update, from every beginning, to a release that works
@@ -27,6 +30,13 @@ func TestAgentSurvivesEveryCut(t *testing.T) {
 				explore(t, w, sc, target, seen, bounds, arrive)
 			}) && complete
 		}
+	}
+	for _, sc := range patchedScenarios() {
+		if raced {
+			break
+		}
+		runs++
+		complete = t.Run(strings.ReplaceAll(sc.name, " ", "_"), func(t *testing.T) { explore(t, w, sc, w.patched, seen, bounds, arrive) }) && complete
 	}
 	t.Logf("agent: %d distinct media of %d, %d boots, %d beginnings, %.0f media a second, seed %d", seen.Distinct(), seen.States.Load(),
 		seen.Boots.Load(), runs, float64(seen.Distinct())/time.Since(start).Seconds(), *seed)
@@ -52,6 +62,20 @@ func explore(t *testing.T, w *world, sc scenario, target *Image, seen *Seen, bou
 	}
 	if n := seen.States.Load() - before; n < 100 && sc.fault == nil {
 		t.Errorf("%d operations gave %d media: the test is blind", len(l.disk.log), n)
+	}
+}
+
+// TestUpdateIsByPatch: those scenarios are of patches.
+func TestUpdateIsByPatch(t *testing.T) {
+	w := newWorld(t)
+	for _, sc := range patchedScenarios() {
+		l := w.device(w.patched).life(sc.make(&builder{world: w, t: t}), "first, boot ")
+		if err := l.settle(); err != nil {
+			t.Fatal(err)
+		}
+		if o, err := l.install(); !errors.Is(err, agent.ErrReboot) || o.Patched == 0 {
+			t.Errorf("%s: %+v, %v", sc.name, o, err)
+		}
 	}
 }
 

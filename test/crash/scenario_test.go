@@ -233,3 +233,30 @@ func scenarios() []scenario {
 	slices.SortFunc(all, func(a, b scenario) int { return strings.Compare(a.name, b.name) })
 	return all
 }
+
+// patchedScenarios are those whose update is by a patch, out of the slot that runs.
+func patchedScenarios() []scenario {
+	return []scenario{
+		{name: "by a patch", make: func(b *builder) *Medium { return b.after(b.delivered(), b.older) }},
+		{name: "by a patch, half written", make: func(b *builder) *Medium {
+			l := b.device(b.patched).life(b.after(b.delivered(), b.older), "half, boot ")
+			if err := l.first(nil); err != nil {
+				b.t.Fatal(err)
+			}
+			m, slots := l.disk.base.Clone(), 0
+			for _, o := range l.disk.log {
+				if o.kind == opSlot {
+					slots++
+				}
+				if slots == 3 {
+					break
+				}
+				o.apply(m)
+			}
+			return m
+		}},
+		{name: "by a patch, counters at the 32nd bit", make: func(b *builder) *Medium {
+			return numbered(b.after(b.delivered(), b.older), 1<<32)
+		}},
+	}
+}
