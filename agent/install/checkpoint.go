@@ -13,6 +13,7 @@ const checkpointEvery = 3 * time.Second
 func (r *run) finish(e Extent, n tally) error {
 	r.mu.Lock()
 	r.done = r.done.with(e)
+	r.right, r.wrong = r.right.without(e), r.wrong.without(e)
 	r.since += e.Length
 	r.res.Written += n.written
 	r.res.Unchanged += n.unchanged
@@ -57,6 +58,9 @@ func (r *run) checkpoint() error {
 		r.mu.Unlock()
 		return r.unwritten(slotError("syncing the slot, which counts as unwritten now", err))
 	}
+	r.mu.Lock()
+	r.durable = done
+	r.mu.Unlock()
 	if err := r.journal.advance(done); err != nil {
 		r.Log.Warn("an interrupted install would start over", "err", err)
 	}

@@ -5,7 +5,7 @@
 // The source holds the artifact and patches, and is believed in nothing: every frame's stored bytes are compared with the
 // hash that the index gives before they are decoded, and the decoded bytes before they are written. The indexes are pinned
 // by the manifest, which the caller has verified. The base, an image that the device has, is not believed either. The slot is a regular file or a block device that the caller has
-// forbidden to the bootloader; its medium is not believed either: when all is written and synced, the whole image is read
+// forbidden to the bootloader; its medium is not believed either: what is written and synced, the whole image, is read
 // back, past the page cache where the system allows it, and compared frame by frame. The journal remembers what of the
 // image is durable in the slot, so that a Run after a crash fetches no durable frame again.
 //
@@ -57,7 +57,10 @@
 //
 // # Reading back
 //
-// All workers read. What this run has written was compared with the index before it was written; it is compared with a
+// All workers read. On a line that is slower than the slot they have time before the end: a worker that waits for a frame
+// reads back what a checkpoint has made durable. A few of those frames are read again when all is written, so that
+// a medium of which later writes change earlier places, as one that has less room than it says, is found out; then
+// everything is read again. What this run has written was compared with the index before it was written; it is compared with a
 // keyed hash that was made then, under a key that is made for the run, which is many times quicker than SHA-256 where the
 // processor has no instructions for that. What an earlier run has left is compared with the index.
 //
@@ -95,10 +98,11 @@
 //
 // # Not promised
 //
-// The slot beyond the image's length is left as it is. That the frames make the image whose SHA-256 the manifest names is
-// for those who sign a release to see to: a Run compares with the index, VerifySlot with the manifest. A drive that
-// answers reads from its own cache can hide what it lost until the power is gone; so VerifySlot is asked again before a
-// slot is tried.
+// A later write that damages an earlier place here and there is not found out where that place was read back before; what
+// a slot holds may change at any time after it was read. The slot beyond the image's length is left as it is. That the
+// frames make the image whose SHA-256 the manifest names is for those who sign a release to see to: a Run compares with
+// the index, VerifySlot with the manifest. A drive that answers reads from its own cache can hide what it lost until the
+// power is gone; so VerifySlot is asked again before a slot is tried.
 //
 // Linux only.
 package install

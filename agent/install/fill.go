@@ -61,7 +61,7 @@ func (r *run) fillRest(ctx context.Context, why error) (bad []error, err error) 
 	r.Log.Warn("the patch does not bring all of the image, the artifact does", "bytes", r.Manifest.Image.Length-r.done.total(), "err", why)
 	if why != nil {
 		r.c.close()
-		r.c = c
+		r.c, r.proof = c, 0
 	}
 	if err := r.allocate(c); err != nil {
 		return nil, err

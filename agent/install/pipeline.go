@@ -104,7 +104,11 @@ func (r *run) work(ctx context.Context, c *carrier, in <-chan piece, bad *badFra
 		return err
 	}
 	w.decoder = d
-	for p := range in {
+	for {
+		p, ok, err := w.next(in)
+		if err != nil || !ok {
+			return err
+		}
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
@@ -117,7 +121,6 @@ func (r *run) work(ctx context.Context, c *carrier, in <-chan piece, bad *badFra
 			return err
 		}
 	}
-	return nil
 }
 
 // frame turns stored bytes into image bytes and brings them into the slot.

@@ -51,6 +51,10 @@ type run struct {
 	mu      sync.Mutex // for what follows, while workers are at work
 	done    ranges     // of the image: it is in the slot
 	refused ranges     // of the image: frames that the base does not make
+	durable ranges     // of the image: it is in the slot, and a checkpoint came after it
+	right   ranges     // of what is durable: it was read back
+	wrong   ranges     // the same, and was something else
+	proof   int        // the frame that is read back next
 	sums    map[Extent]uint64
 	since   int64     // bytes that came into the slot since the last checkpoint
 	synced  time.Time // when that was
@@ -64,6 +68,7 @@ type run struct {
 	told    atomic.Int64 // when the last report was
 	syncing sync.Mutex   // one checkpoint at a time
 	telling sync.Mutex   // one report at a time
+	proving sync.Mutex   // one reads back early at a time
 	meter   meter
 }
 

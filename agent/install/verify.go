@@ -117,8 +117,8 @@ func (r *run) prove(ctx context.Context) error {
 		ErrCorrupt, f.Index, f.At, len(wrong)))
 }
 
-// readBack lists the frames that the slot holds wrong, in no order. All workers read.
-func (r *run) readBack(ctx context.Context) (wrong []int, err error) {
+// readFrames lists the frames that the slot holds wrong. All workers read. One that was right before has changed.
+func (r *run) readFrames(ctx context.Context) (wrong []int, changed bool, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	r.proven.Store(0)
 	r.report(PhaseVerify)
@@ -131,29 +131,28 @@ func (r *run) readBack(ctx context.Context) (wrong []int, err error) {
 				if cause := context.Cause(ctx); cause != nil {
 					return cause
 				}
-				f := r.c.head.Frame(i)
-				right, err := w.holds(f)
-				if err != nil && !errors.Is(err, ErrCorrupt) {
+				v, err := w.judge(i)
+				if err != nil {
 					return err
 				}
-				if !right {
-					r.mu.Lock()
+				r.mu.Lock()
+				if changed = changed || v == frameChanged; v != frameRight {
 					wrong = append(wrong, i)
-					r.mu.Unlock()
 				}
-				r.proven.Add(f.Length)
+				r.mu.Unlock()
+				r.proven.Add(r.c.head.Frame(i).Length)
 				r.report(PhaseVerify)
 			}
 			return nil
 		})
 	}
 	if err := g.Wait(); errors.Is(err, ErrIO) {
-		return nil, r.unwritten(err)
+		return nil, false, r.unwritten(err)
 	} else if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	slices.Sort(wrong)
-	return wrong, nil
+	return wrong, changed, nil
 }
 
 // holds reads a frame from the slot and compares it: with what this run has written, which was verified before, by a hash
