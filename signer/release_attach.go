@@ -64,6 +64,18 @@ func ReadProvenance(path string) (Attachment, error) {
 	return Attachment{Type: attest.TypeProvenance, File: path, raw: raw, about: p.About}, nil
 }
 
+// ReadVEX reads an OpenVEX document from a file.
+func ReadVEX(path string) (Attachment, error) {
+	raw, err := readFile(path, attest.MaxVEX)
+	if err != nil {
+		return Attachment{}, err
+	}
+	if _, err := attest.ParseVEX(raw); err != nil {
+		return Attachment{}, refuse("%s: %w", path, err)
+	}
+	return Attachment{Type: attest.TypeVEX, File: path, raw: raw}, nil
+}
+
 // attach puts the attachments into the bundle and their digests into the manifest, once the image is known.
 func (o ReleaseOptions) attach(dir string, m *firmware.Manifest) error {
 	for _, a := range o.Attachments {

@@ -2,11 +2,13 @@ package attest_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -69,6 +71,8 @@ func parse(name string, body []byte) (err error) {
 		_, err = attest.ParseProvenance(wrap(body))
 	case "policy":
 		_, err = attest.ParsePolicy(body)
+	case "vex":
+		_, err = attest.ParseVEX(body)
 	}
 	return err
 }
@@ -162,7 +166,7 @@ type desk struct {
 
 func newDesk() *desk {
 	image, _ := firmware.ParseDigest(strings.Repeat("aa", 32))
-	return &desk{&firmware.Manifest{Product: "cam", Image: firmware.Blob{Length: 1, SHA256: image}, Notes: "Fixes the fan."}, map[firmware.Digest][]byte{}}
+	return &desk{&firmware.Manifest{Product: "cam", Version: "1.0.0", Image: firmware.Blob{Length: 1, SHA256: image}, Notes: "Fixes the fan."}, map[firmware.Digest][]byte{}}
 }
 
 func (d *desk) attach(kind string, raw []byte) {
@@ -304,6 +308,73 @@ func FuzzParseProvenance(f *testing.F) {
 			if err == nil && (p.Builder == "" || len(p.Subjects) == 0 || p.About(firmware.Digest{})) {
 				t.Errorf("%+v", p)
 			}
+		}
+	})
+}
+
+// TestVEX: an advisory with an id stops a part unless the last word of the release's own documents is that it does no harm there.
+func TestVEX(t *testing.T) {
+	key := newKey(t, keyfile.Ed25519)
+	statement := func(product, status string) string {
+		return fmt.Sprintf(`{"vulnerability":{"name":"CVE-2026-1234"},"products":[%s],"status":%q,"impact_statement":"x","action_statement":"y"}`, product, status)
+	}
+	const openssl = `{"@id":"pkg:deb/debian/openssl@3.0.15-1"}`
+	const stopped = "stopped by an advisory: openssl 3.0.15-1"
+	for _, tt := range []struct {
+		name string
+		vex  []string // statements of one document
+		off  bool     // the policy does not listen
+		id   string   // of the advisory; "" is CVE-2026-1234
+		want string   // "" passes
+	}{
+		{name: "no document", want: stopped},
+		{name: "not affected", vex: []string{statement(openssl, "not_affected")}},
+		{name: "fixed", vex: []string{statement(openssl, "fixed")}},
+		{name: "affected", vex: []string{statement(openssl, "affected")}, want: stopped},
+		{name: "under investigation", vex: []string{statement(openssl, "under_investigation")}, want: stopped},
+		{name: "any version", vex: []string{statement(`{"@id":"pkg:deb/debian/openssl?arch=arm64"}`, "fixed")}},
+		{name: "another version", vex: []string{statement(`{"@id":"pkg:deb/debian/openssl@3.0.14"}`, "fixed")}, want: stopped},
+		{name: "another part", vex: []string{statement(`{"@id":"pkg:deb/debian/openssl-libs@3.0.15-1"}`, "fixed")}, want: stopped},
+		{name: "the release, by name", vex: []string{statement(`{"@id":"pkg:generic/cam@1.0.0"}`, "not_affected")}},
+		{name: "the release, by its image", vex: []string{statement(`{"@id":"x","hashes":{"sha-256":"IMAGE"}}`, "not_affected")}},
+		{name: "another image", vex: []string{statement(`{"@id":"pkg:generic/cam@1.0.0","hashes":{"sha-256":"00"}}`, "not_affected")}, want: stopped},
+		{name: "another release", vex: []string{statement(`{"@id":"pkg:generic/cam@1.0.1"}`, "not_affected")}, want: stopped},
+		{name: "a part of the release", vex: []string{statement(`{"@id":"pkg:generic/cam@1.0.0","subcomponents":[`+openssl+`]}`, "not_affected")}},
+		{name: "another part of the release", vex: []string{statement(`{"@id":"pkg:generic/cam@1.0.0","subcomponents":[{"@id":"pkg:deb/debian/curl"}]}`, "not_affected")}, want: stopped},
+		{name: "the last word counts", vex: []string{statement(openssl, "not_affected"), statement(openssl, "affected")}, want: stopped},
+		{name: "by its time", vex: []string{strings.Replace(statement(openssl, "fixed"), "{", `{"timestamp":"2026-10-01T00:00:00Z",`, 1), statement(openssl, "affected")}},
+		{name: "nobody listens", vex: []string{statement(openssl, "not_affected")}, off: true, want: stopped},
+		{name: "of another vulnerability", vex: []string{statement(openssl, "not_affected")}, id: "CVE-2026-4321", want: stopped},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d, p := newDesk(), loadPolicy(t, key.Public(), golden(t, "policy.json"))
+			p.Require, p.VEX = nil, !tt.off
+			p.Deny = []attest.Advisory{{PURL: "pkg:deb/debian/openssl", ID: cmp.Or(tt.id, "CVE-2026-1234"), Why: "it leaks"}}
+			d.attach(attest.TypeCycloneDX, golden(t, "cyclonedx.json"))
+			if len(tt.vex) > 0 {
+				d.attach(attest.TypeVEX, []byte(strings.ReplaceAll(fmt.Sprintf(`{"@context":%q,"@id":"x","author":"a","timestamp":"2026-09-01T12:00:00Z","version":1,"statements":[%s]}`,
+					attest.TypeVEX, strings.Join(tt.vex, ",")), "IMAGE", d.manifest.Image.SHA256.String())))
+			}
+			got, err := p.Judge(d.manifest, d.open)
+			if err != nil || len(got) > 1 || (len(got) == 1) != (tt.want != "") || len(got) == 1 && !strings.Contains(got[0].What, tt.want) {
+				t.Errorf("%q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzParseVEX(f *testing.F) {
+	seeds(f, "vex", "vex.json")
+	p := loadPolicy(f, newKey(f, keyfile.Ed25519).Public(), golden(f, "policy.json"))
+	sbom := golden(f, "cyclonedx.json")
+	p.VEX, p.Deny = true, []attest.Advisory{{PURL: "pkg:deb/debian/openssl", ID: "CVE-2026-1234", Why: "it leaks"}}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		_, err := attest.ParseVEX(raw)
+		d := newDesk()
+		d.attach(attest.TypeCycloneDX, sbom)
+		d.attach(attest.TypeVEX, raw)
+		if got, judged := p.Judge(d.manifest, d.open); judged != nil || err != nil && len(got) == 0 {
+			t.Errorf("%q, %v of a document that is refused: %v", got, judged, err)
 		}
 	})
 }

@@ -10,12 +10,16 @@
 //	application/vnd.cyclonedx+json   CycloneDX 1.2 to 1.7, JSON (ECMA-424)
 //	application/spdx+json            SPDX 2.2 and 2.3, JSON (ISO/IEC 5962)
 //	https://slsa.dev/provenance/v1   a DSSE 1.0 envelope with an in-toto Statement v1 with SLSA provenance v1
+//	https://openvex.dev/ns/v0.2.0    OpenVEX 0.2.0, JSON: which vulnerabilities do no harm in the release
 //
 // All of it is foreign: sizes are limited, then strictjson has a look, then a few members are read. Members that are not
 // read here may hold anything that strictjson lets through.
 //
 // A provenance statement counts for a release only if one of its subjects is the image, by SHA-256. A name, a file of that
 // name or the artifact is not enough: what devices run is the image.
+//
+// A VEX document has no signature of its own here: it speaks with the voice of the product's people, whose signatures cover it,
+// and clears only what the policy lets it.
 //
 // Promised: [Policy.Judge] names every reason at once, in words. Not promised: that an SBOM is complete or true; that a
 // licence was named rightly by whoever made the SBOM; that an advisory was looked for anywhere but in the policy's own list.

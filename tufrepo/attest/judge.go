@@ -27,7 +27,10 @@ func (p *Policy) Judge(m *firmware.Manifest, open func(firmware.Blob) (io.ReadCl
 		return nil, nil
 	}
 	j := &judge{Policy: p, manifest: m}
-	for _, a := range m.Attestations {
+	// What VEX documents clear has to be known before an SBOM is looked into.
+	inOrder := slices.Clone(m.Attestations)
+	slices.SortStableFunc(inOrder, func(a, b firmware.Attestation) int { return vexFirst(a) - vexFirst(b) })
+	for _, a := range inOrder {
 		if len(p.Predicates) > 0 && !slices.Contains(p.Predicates, a.Type) {
 			j.refuse("release it without that attestation, or add the type to \"predicates\"", "attestation of type %s is not one that the policy allows", a.Type)
 		}
@@ -43,7 +46,15 @@ func (p *Policy) Judge(m *firmware.Manifest, open func(firmware.Blob) (io.ReadCl
 type judge struct {
 	*Policy
 	manifest *firmware.Manifest
+	vex      []*VEX
 	refusals []Refusal
+}
+
+func vexFirst(a firmware.Attestation) int {
+	if a.Type == TypeVEX {
+		return 0
+	}
+	return 1
 }
 
 func (j *judge) refuse(do, format string, args ...any) {
@@ -69,10 +80,14 @@ func (j *judge) attestation(a firmware.Attestation, open func(firmware.Blob) (io
 	if err != nil {
 		return fmt.Errorf("attestation of type %s: %w", a.Type, err)
 	}
-	if a.Type == TypeProvenance {
+	switch a.Type {
+	case TypeProvenance:
 		return j.judgeProvenance(raw)
+	case TypeVEX:
+		j.readVEX(raw)
+	default:
+		j.judgeSBOM(a.Type, raw)
 	}
-	j.judgeSBOM(a.Type, raw)
 	return nil
 }
 
@@ -83,6 +98,8 @@ func Limit(kind string) int {
 		return MaxSBOM
 	case TypeProvenance:
 		return MaxProvenance
+	case TypeVEX:
+		return MaxVEX
 	}
 	return 0
 }
@@ -183,8 +200,34 @@ func (j *judge) judgeSBOM(kind string, raw []byte) {
 		})
 	}
 	for _, a := range j.Deny {
-		j.parts("is stopped by an advisory", "update these parts, or have the policy changed", s, a.stops)
+		j.parts("is stopped by an advisory", j.doAdvisory(a), s, func(p Package) string {
+			if j.cleared(a, p) {
+				return ""
+			}
+			return a.stops(p)
+		})
 	}
+}
+
+func (j *judge) readVEX(raw []byte) {
+	v, err := ParseVEX(raw)
+	if err != nil {
+		j.refuse(doRelease, "%v", err)
+		return
+	}
+	j.vex = append(j.vex, v)
+}
+
+// cleared tells whether a document of the release says that the advisory's vulnerability does no harm in the part.
+func (j *judge) cleared(a Advisory, p Package) bool {
+	return j.VEX && a.ID != "" && slices.ContainsFunc(j.vex, func(v *VEX) bool { return v.clears(a.ID, j.manifest, p) })
+}
+
+func (j *judge) doAdvisory(a Advisory) string {
+	if j.VEX && a.ID != "" {
+		return fmt.Sprintf("update these parts, or attach with --vex why %.80s does no harm there, or have the policy changed", a.ID)
+	}
+	return "update these parts, or have the policy changed"
 }
 
 // parts refuses, in one refusal, for all parts of which fault says something.

@@ -39,6 +39,8 @@ type Policy struct {
 	BuildTypes []string   `json:"build_types,omitempty"`
 	Licenses   Licenses   `json:"licenses,omitzero"`
 	Deny       []Advisory `json:"deny,omitempty"`
+	// VEX lets OpenVEX documents of the release clear parts of advisories that have an id.
+	VEX bool `json:"vex,omitempty"`
 }
 
 // Builder is a build system and the key that it signs with.
@@ -60,7 +62,8 @@ type Licenses struct {
 type Advisory struct {
 	PURL     string   `json:"purl"`               // without version and qualifiers: "pkg:deb/debian/openssl"
 	Versions []string `json:"versions,omitempty"` // exactly these; empty means all
-	Why      string   `json:"why"`                // for people: "CVE-2026-1234, fixed in 3.0.16"
+	ID       string   `json:"id,omitempty"`       // of the vulnerability, as OpenVEX documents name it: "CVE-2026-1234"
+	Why      string   `json:"why"`                // for people: "fixed in 3.0.16"
 }
 
 // LoadPolicy reads a policy and the keys that it names.
@@ -160,6 +163,9 @@ func (p *Policy) checkLists() error {
 		if a.Why == "" {
 			return fmt.Errorf("deny: %s has no \"why\": whoever is refused has to be told", a.PURL)
 		}
+	}
+	if p.VEX && !slices.ContainsFunc(p.Deny, func(a Advisory) bool { return a.ID != "" }) {
+		return fmt.Errorf("vex: no advisory of \"deny\" has an \"id\": there is nothing that a document could clear")
 	}
 	if len(p.Licenses.Deny)+len(p.Deny) > 0 || p.Licenses.Named {
 		if !slices.Contains(p.Require, RequireSBOM) {

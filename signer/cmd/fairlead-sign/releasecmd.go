@@ -27,6 +27,7 @@ func releaseCommand() *cli.Command {
 		&cli.StringFlag{Name: "notes", Aliases: []string{"notes-file"}, TakesFile: true, Usage: "`FILE` with release notes, text of at most 16 KiB"},
 		&cli.StringSliceFlag{Name: "sbom", Usage: "SBOM `FILE`, CycloneDX or SPDX as JSON; again for more"},
 		&cli.StringFlag{Name: "sbom-from", Usage: "make an SBOM of the packages of the root file system in `DIR` (dpkg, apk, opkg)"},
+		&cli.StringSliceFlag{Name: "vex", Usage: "OpenVEX `FILE`: which vulnerabilities do no harm in this release, and why; again for more"},
 		&cli.StringSliceFlag{Name: "provenance", Usage: "`FILE` with SLSA provenance v1 of the image, in DSSE; again for more"},
 		&cli.IntFlag{Name: "keep", Usage: "list at most this many releases, the newest",
 			DefaultText: fmt.Sprintf("once there are more than %d, the newest %d", signer.MaxTargets, signer.DefaultKeep)},
@@ -192,6 +193,11 @@ func attachments(c *cli.Context) ([]signer.Attachment, error) {
 	}
 	for _, path := range c.StringSlice("provenance") {
 		if err := add(signer.ReadProvenance(path)); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range c.StringSlice("vex") {
+		if err := add(signer.ReadVEX(path)); err != nil {
 			return nil, err
 		}
 	}
