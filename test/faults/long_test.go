@@ -27,7 +27,10 @@ func picks(rnd *rand.Rand, n int) (all []int) {
 const largeImage = 256 << 20
 
 // slowSync is how long each sync of a slow disk takes.
-const slowSync = 5000 * time.Millisecond
+const slowSync = 2000 * time.Millisecond
 
 // memoryWays are in how many ways a large image is installed in small memory: whole, by a patch.
 const memoryWays = 2
+
+// patience is how long a program may take.
+const patience = 5 * time.Minute

@@ -21,3 +21,6 @@ const slowSync = 50 * time.Millisecond
 
 // memoryWays are in how many ways a large image is installed in small memory: whole, by a patch.
 const memoryWays = 1
+
+// patience is how long a program may take.
+const patience = 1 * time.Minute

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // calls are the system calls that reach files, folders and slots.
@@ -60,9 +59,6 @@ type ended struct {
 	log    string // of strace
 	halted bool   // it was stopped, because it did not end
 }
-
-// patience is how long a program may take.
-const patience = 60 * time.Second
 
 // run runs a program in a folder.
 func run(t *testing.T, dir string, argv ...string) ended {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -88,6 +89,7 @@ func fresh(t *testing.T, j job) string {
 func hit(t *testing.T, strace string, j job, call string, f fault, n int, c *cell) bool {
 	t.Helper()
 	dir := fresh(t, j)
+	defer os.RemoveAll(filepath.Dir(dir)) // there are thousands
 	inject := fmt.Sprintf("%s:%s:when=%d", call, f.inject, n)
 	e := traced(t, strace, dir, call, inject, j.argv)
 	if !e.happened(f) && !e.halted {
