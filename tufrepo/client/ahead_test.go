@@ -51,6 +51,7 @@ func (f *farAway) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	f.Repo.ServeHTTP(w, req)
 	resp := w.Result()
+	resp.Request = req
 	if f.spoil != nil {
 		f.spoil(n, name, resp)
 	}
@@ -172,6 +173,7 @@ func TestAheadIsBelievedInNothing(t *testing.T) {
 		"empty":     body(nil),
 		"a page":    body([]byte("<html>")),
 		"too long":  body(make([]byte, 8<<20)),
+		"stalled":   func(resp *http.Response) { resp.Body = io.NopCloser(stalled{resp.Request.Context()}) },
 		"cut short": func(resp *http.Response) { resp.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), failing{})) },
 	}
 	for name, suffix := range map[string]string{"manifest": "1.1.0.json", "role": product + ".json", "snapshot": ".snapshot.json", "targets": ".targets.json"} {
@@ -196,6 +198,14 @@ func TestAheadIsBelievedInNothing(t *testing.T) {
 			})
 		}
 	}
+}
+
+// stalled gives nothing.
+type stalled struct{ ctx context.Context }
+
+func (s stalled) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
 }
 
 type failing struct{}
