@@ -88,11 +88,22 @@ func writeDraft(ctx context.Context, out string, d drafts, base *Base, warnings 
 	if err != nil {
 		return nil, err
 	}
-	return readDraft(out, warnings)
+	return readDraft(out, base, warnings)
 }
 
-func readDraft(dir string, warnings []string) (*Draft, error) {
-	v, err := ReadView(dir, "", "")
+// readDraft reads a bundle again, as it was written. base is what it carries; nil is read with it.
+func readDraft(dir string, base *Base, warnings []string) (*Draft, error) {
+	var err error
+	if base == nil {
+		if base, err = baseOf(dir, "", ""); err != nil {
+			return nil, err
+		}
+	}
+	f, err := readFolder(dir, base)
+	if err != nil {
+		return nil, err
+	}
+	v, err := f.view()
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +148,7 @@ func redraft(ctx context.Context, o ProductOptions, change func(*drafts) error) 
 		if err := d.write(o.Bundle, nil); err != nil {
 			return nil, err
 		}
-		return readDraft(o.Bundle, warnings)
+		return readDraft(o.Bundle, nil, warnings)
 	}
 	err = stage(ctx, o.Out, func(dir string) error {
 		return errors.Join(copyTree(ctx, o.Bundle, dir), d.write(dir, nil))
@@ -145,7 +156,7 @@ func redraft(ctx context.Context, o ProductOptions, change func(*drafts) error) 
 	if err != nil {
 		return nil, err
 	}
-	return readDraft(o.Out, warnings)
+	return readDraft(o.Out, nil, warnings)
 }
 
 // stage makes the folder out whole or not at all: fill works in a folder beside it, which takes its name at the end.

@@ -102,7 +102,7 @@ func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	draft, err := readDraft(o.Out, patches.warnings)
+	draft, err := readDraft(o.Out, o.Base, patches.warnings)
 	if err != nil {
 		return nil, err
 	}

@@ -117,13 +117,25 @@ func entryOf(path string, t *metadata.TargetFiles) (Entry, error) {
 	if t.Custom == nil {
 		return e, errors.New("it has no custom object with product, version, counter and hardware")
 	}
-	if err := strictjson.Decode(*t.Custom, strictjson.Options{MaxBytes: maxCustom, Known: true}, &e.Custom); err != nil {
+	if e.Custom, err = parseCustom(*t.Custom); err != nil {
 		return e, fmt.Errorf("custom: %w", err)
 	}
 	if e.Product != product || e.Version != version {
 		return e, fmt.Errorf("custom is about %q %q", e.Product, e.Version)
 	}
 	return e, e.checkCustom()
+}
+
+// parseCustom reads the custom object strictly. One that prints back as it stood needs no second look: a product has up to 200
+// releases, and each is read at every step.
+func parseCustom(raw []byte) (c Custom, err error) {
+	if len(raw) <= maxCustom && json.Unmarshal(raw, &c) == nil {
+		if printed, err := json.Marshal(c); err == nil && bytes.Equal(printed, raw) {
+			return c, nil
+		}
+	}
+	c = Custom{}
+	return c, strictjson.Decode(raw, strictjson.Options{MaxBytes: maxCustom, Known: true}, &c)
 }
 
 func (e Entry) checkCustom() error {
