@@ -21,7 +21,7 @@ const ceiling = 48 << 20
 
 // TestInstallInSmallMemory: the agent installs an image that is larger than all the memory it may have, whole and by a patch.
 func TestInstallInSmallMemory(t *testing.T) {
-	bin := program(t, scratch(t), "agent/cmd/fairlead-agent")
+	bin := program(t, "agent/cmd/fairlead-agent")
 	confined, how := confine(t)
 	if e := run(t, "", append(confined, "sh", "-c", "head -c 100000000 /dev/zero | tail -c 90000000 | wc -c")...); strings.TrimSpace(e.out) == "90000000" {
 		t.Fatalf("%s does not limit anything", how)
@@ -134,13 +134,13 @@ func largeDevice(t *testing.T, patched bool) device {
 	return d
 }
 
-// mixed is a half noise and a half text, in turns of 64 KiB.
+// mixed is noise, and text in an eighth of it.
 func mixed(n int) []byte {
 	b := noise(7, n)
 	for at := 0; at < n; at += 1 << 17 {
-		half := b[at:min(at+1<<16, n)]
-		for i := 0; i < len(half); {
-			i += copy(half[i:], fmt.Sprintf("line %d of a root file system\n", (at+i)/7))
+		text := b[at:min(at+1<<14, n)]
+		for i := 0; i < len(text); {
+			i += copy(text[i:], fmt.Sprintf("line %d of a root file system\n", (at+i)/7))
 		}
 	}
 	return b
@@ -148,7 +148,7 @@ func mixed(n int) []byte {
 
 // TestSecondAgentIsRefused: while one agent installs, slowly, another one is told so, and the first one comes to its end.
 func TestSecondAgentIsRefused(t *testing.T) {
-	strace, bin := needStrace(t), program(t, scratch(t), "agent/cmd/fairlead-agent")
+	strace, bin := needStrace(t), program(t, "agent/cmd/fairlead-agent")
 	site := agenttest.New(time.Now().Add(48 * time.Hour))
 	defer site.Close()
 	d := deliver(t, scratch(t), site, 700_000, false, nil)
@@ -172,7 +172,7 @@ func TestSecondAgentIsRefused(t *testing.T) {
 
 // TestSlowDisk: where each sync takes its time, an installation takes longer, and nothing gives up.
 func TestSlowDisk(t *testing.T) {
-	strace, bin := needStrace(t), program(t, scratch(t), "agent/cmd/fairlead-agent")
+	strace, bin := needStrace(t), program(t, "agent/cmd/fairlead-agent")
 	site := agenttest.New(time.Now().Add(48 * time.Hour))
 	defer site.Close()
 	d := deliver(t, scratch(t), site, 700_000, false, nil)
@@ -193,12 +193,12 @@ func TestSlowDisk(t *testing.T) {
 
 // TestInstallWithFewFiles: the agent installs with few open files, and where they are too few, says so and loses nothing.
 func TestInstallWithFewFiles(t *testing.T) {
-	bin := program(t, scratch(t), "agent/cmd/fairlead-agent")
+	bin := program(t, "agent/cmd/fairlead-agent")
 	site := agenttest.New(time.Now().Add(48 * time.Hour))
 	defer site.Close()
 	d := deliver(t, scratch(t), site, 300_000, false, nil)
 	refused := 0
-	for files := 4; files <= 24; files += 2 {
+	for files := 4; files <= 24; files += 4 {
 		e := run(t, d.dir, "sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" --config agent.json install repo`, files), bin)
 		ok(t, d.whole(d.dir))
 		if e.code == exitReboot {

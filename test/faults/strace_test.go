@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -165,15 +166,38 @@ func ok(t testing.TB, err error) {
 	}
 }
 
-// program builds a program as `make build` does for those who test it.
-func program(t testing.TB, dir, pkg string) string {
-	t.Helper()
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", dir+"/", "./"+pkg)
-	cmd.Dir = "../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", pkg, err, out)
+// programs are those that were built, by package.
+var programs struct {
+	sync.Mutex
+	dir   string
+	built map[string]bool
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "faults-")
+	if err != nil {
+		panic(err)
 	}
-	return filepath.Join(dir, filepath.Base(pkg))
+	programs.dir, programs.built = dir, map[string]bool{}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// program builds a program, once, as those who test it do.
+func program(t testing.TB, pkg string) string {
+	t.Helper()
+	programs.Lock()
+	defer programs.Unlock()
+	if !programs.built[pkg] {
+		cmd := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", programs.dir+"/", "./"+pkg)
+		cmd.Dir = "../.."
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", pkg, err, out)
+		}
+		programs.built[pkg] = true
+	}
+	return filepath.Join(programs.dir, filepath.Base(pkg))
 }
 
 // table is what became of the faults, by call and kind.

@@ -28,8 +28,8 @@ type job struct {
 
 // TestEverySystemCallFails lets calls of agent and publisher fail, one at a time. With the build tag long it is each of them.
 func TestEverySystemCallFails(t *testing.T) {
-	strace, bin := needStrace(t), scratch(t)
-	agent, repo := program(t, bin, "agent/cmd/fairlead-agent"), program(t, bin, "tufrepo/cmd/fairlead-repo")
+	strace := needStrace(t)
+	agent, repo := program(t, "agent/cmd/fairlead-agent"), program(t, "tufrepo/cmd/fairlead-repo")
 	var jobs []job
 	jobs = append(jobs, agentJobs(t, agent)...)
 	jobs = append(jobs, publisherJobs(t, repo)...)
