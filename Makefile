@@ -57,7 +57,7 @@ test: need ## every test of ten minutes or less in all, with the race detector
 	@grep -E '^ok|distinct|%' bin/plain.log
 
 # What docs/reliability.md has the figures of.
-RELIABILITY := test/crash|test/faults|test/attack|test/boot
+RELIABILITY := test/crash|test/faults|test/attack|test/boot|test/rauc|test/soak
 
 test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
 	$(GO) test -tags long -timeout 60m $$($(GO) list ./... | grep -vE '/($(RELIABILITY))$$')
