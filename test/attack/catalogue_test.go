@@ -92,7 +92,7 @@ func catalogue(t *testing.T) (entries []entry) {
 	return entries
 }
 
-// look finds a test in the tree, and the words of a subtest among the texts of its package's tests.
+// look finds a test in the tree, and the words of a subtest in it.
 func look(known map[string]map[string]*ast.File, s shown) error {
 	if known[s.pkg] == nil {
 		files, err := parseTests(s.pkg)
@@ -107,7 +107,7 @@ func look(known map[string]map[string]*ast.File, s shown) error {
 	}) {
 		return fmt.Errorf("%s has no %s", s.pkg, s.test)
 	}
-	if s.sub != "" && !says(known[s.pkg], s.sub) {
+	if s.sub != "" && !says(known[s.pkg], s) {
 		return fmt.Errorf("%s: %s has no case %q", s.pkg, s.test, s.sub)
 	}
 	return nil
@@ -127,16 +127,21 @@ func parseTests(pkg string) (map[string]*ast.File, error) {
 	return files, nil
 }
 
-// says finds a text in the tests of a package.
-func says(files map[string]*ast.File, text string) (found bool) {
+// says finds the words of a subtest: in the test itself, or in what stands beside the tests of its package.
+func says(files map[string]*ast.File, s shown) (found bool) {
 	for _, f := range files {
-		ast.Inspect(f, func(n ast.Node) bool {
-			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				s, err := strconv.Unquote(lit.Value)
-				found = found || err == nil && s == text
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name != s.test && strings.HasPrefix(fn.Name.Name, "Test") {
+				continue
 			}
-			return !found
-		})
+			ast.Inspect(d, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					text, err := strconv.Unquote(lit.Value)
+					found = found || err == nil && text == s.sub
+				}
+				return !found
+			})
+		}
 	}
 	return found
 }
