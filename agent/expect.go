@@ -40,7 +40,20 @@ func (a *attempt) askFirst(ctx context.Context, m *firmware.Manifest) {
 		}
 		p.Base, p.BaseImage = a.base, a.runs.Image
 	}
-	for _, part := range install.First(p) {
-		source.Ahead(ctx, part.Name, part.Offset, part.Length, nil)
+	askInTurn(ctx, source, install.First(p))
+}
+
+// askInTurn asks for one part after the other, so that they take one connection.
+func askInTurn(ctx context.Context, source client.AheadSource, parts []install.Part) {
+	if len(parts) == 0 {
+		return
 	}
+	var came func([]byte) bool
+	if len(parts) > 1 {
+		came = func([]byte) bool {
+			askInTurn(ctx, source, parts[1:])
+			return true
+		}
+	}
+	source.Ahead(ctx, parts[0].Name, parts[0].Offset, parts[0].Length, came)
 }

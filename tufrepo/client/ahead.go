@@ -9,14 +9,14 @@ import (
 
 // Bounds of what is asked for ahead.
 const (
-	// maxAhead is how many requests may be under way that nobody has taken. A device's transport has four connections: one
-	// is left for what cannot wait.
-	maxAhead = 3
+	// maxAhead is how many requests may be under way that nobody has taken. By HTTP/1.1 each takes a connection, and a
+	// fleet that is told of an update at once brings all its connections to one service.
+	maxAhead = 2
 	// maxAsked is how many parts are held that nobody has taken, the whole ones included.
-	maxAsked = 8
+	maxAsked = 4
 	// aheadRoom is how many bytes of each are read before it is taken; the rest waits in the socket. So all that is held
 	// is at most 1 MiB.
-	aheadRoom = 128 << 10
+	aheadRoom = 256 << 10
 )
 
 // AheadSource is a Source that can be asked for parts of files before it is known that they are wanted. See "Ahead" in the
@@ -25,7 +25,7 @@ type AheadSource interface {
 	Source
 	// Ahead asks for what an Open of the same part may want later. It returns at once, asks for nothing if too much is
 	// under way, and tells nobody when it fails. What was not taken when ctx ends is dropped. came, unless nil, is for
-	// parts of 128 KiB at most: it is called with all of the part, which it may not change, and says whether that is what
+	// parts of 256 KiB at most: it is called with all of the part, which it may not change, and says whether that is what
 	// was expected. Else it is dropped, and Open asks anew.
 	Ahead(ctx context.Context, name string, offset, length int64, came func([]byte) bool)
 }

@@ -62,12 +62,14 @@
 //
 //	Refresh, Target, Manifest, Open              7
 //	RefreshFor a release that is known by name   5   root + timestamp; snapshot; targets + role; manifest + proof; artifact
-//	RefreshFor a release that a direction names  3   root + timestamp + manifest; snapshot + artifact + proof; targets + role
+//	RefreshFor a release that a direction names  2   root + manifest; timestamp + artifact
 //
-// What is verified, and in which order, does not change: the answers wait in memory, 128 KiB of each and 1 MiB together at
+// In the last case the artifact comes while the snapshot, targets and the role are asked for and verified.
+//
+// What is verified, and in which order, does not change: the answers wait in memory, 256 KiB of each and 1 MiB together at
 // most, until the very step that would have asked for them takes them. What is known by length and hash is compared before
-// it is handed over; if it differs, or does not come, it is asked for anew. At most three requests are under way that
-// nobody waits for. A poll asks for nothing ahead.
+// it is handed over; if it differs, or does not come, it is asked for anew. At most two requests are under way that
+// nobody waits for, and none for a poll: all of it takes two connections.
 //
 // # Log
 //

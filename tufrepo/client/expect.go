@@ -32,9 +32,10 @@ func (c *Client) RefreshFor(ctx context.Context, e Expected) error {
 		return c.refresh(ctx, x)
 	}
 	early, cancel := context.WithCancel(ctx)
-	defer cancel() // an answer that this refresh did not want is none to another one
-	x.source.Ahead(early, timestampName, 0, -1, nil)
-	x.manifest(&c.trust)
+	defer cancel() // a timestamp that this refresh did not want is none to another one
+	if !x.manifest(&c.trust) {
+		x.source.Ahead(early, timestampName, 0, -1, nil)
+	}
 	return c.refresh(ctx, x)
 }
 
@@ -45,17 +46,15 @@ type expectation struct {
 	source AheadSource
 }
 
-// manifest asks for the manifest that a direction names, and when that is there for what follows it.
-func (x *expectation) manifest(t *trust) {
+// manifest asks for the manifest that a direction names, if one does, and when that is there for what follows it.
+func (x *expectation) manifest(t *trust) bool {
 	if x.SHA256.IsZero() || x.Length > firmware.MaxManifest {
-		return
+		return false
 	}
-	of := Target{Path: x.Path, Hashes: map[string]string{"sha256": x.SHA256.String()}}
-	name, err := t.targetName(of)
+	name, err := t.targetName(Target{Path: x.Path, Hashes: map[string]string{"sha256": x.SHA256.String()}})
 	if err != nil {
-		return
+		return false
 	}
-	proof := t.proofName(of)
 	x.source.Ahead(x.ctx, name, 0, -1, func(raw []byte) bool {
 		if int64(len(raw)) != x.Length || firmware.Sum(raw) != x.SHA256 {
 			return false
@@ -63,11 +62,9 @@ func (x *expectation) manifest(t *trust) {
 		if m, err := firmware.ParseManifest(raw); err == nil && x.Next != nil {
 			x.Next(x.ctx, m)
 		}
-		if proof != "" {
-			x.source.Ahead(x.ctx, proof, 0, -1, nil)
-		}
 		return true
 	})
+	return true
 }
 
 // snapshot asks for the one that the timestamp names.
