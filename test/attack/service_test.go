@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -278,7 +279,10 @@ func TestMediumThatChangesAfterItWasRead(t *testing.T) {
 	u := newUnit(t, site)
 	u.enroll()
 	looks := map[string]int{}
-	site.Spoil(func(name string, b []byte) []byte { // with the site's lock held by nobody, one request after the other
+	var mu sync.Mutex
+	site.Spoil(func(name string, b []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
 		if looks[name]++; looks[name] > 1 {
 			b[len(b)-500] ^= 1
 		}
