@@ -126,8 +126,8 @@ func startAgent(t *testing.T, s *site.Site) (pid int) {
 	check(t, run.Start())
 	t.Cleanup(func() {
 		check(t, run.Process.Signal(syscall.SIGTERM))
-		if err := run.Wait(); err != nil && t.Failed() {
-			t.Logf("the agent: %v\n%s", err, said.Bytes()[max(0, said.Len()-4000):])
+		if err := run.Wait(); err != nil || t.Failed() {
+			t.Errorf("the agent: %v\n%s", err, said.Bytes()[max(0, said.Len()-4000):])
 		}
 	})
 	return run.Process.Pid
@@ -142,7 +142,7 @@ func output(t *testing.T, cmd *exec.Cmd) {
 
 // round has the agent fill its slot once, answer once, and, every tenth time, live through a service that is killed.
 func round(t *testing.T, s *site.Site, n int) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	if n%10 == 9 {
 		check(t, s.Kill())
