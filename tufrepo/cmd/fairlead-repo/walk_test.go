@@ -72,7 +72,7 @@ func TestWalkLeavesNobodyBehind(t *testing.T) {
 // runScript runs a script in an empty folder, with our tools, and kills what it has left.
 func runScript(t *testing.T, dir, script string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	path := buildTools(t) + ":" + os.Getenv("PATH") // where TestMain has put fairlead-repo, which is this program
 	sh := exec.CommandContext(ctx, "sh", "-c", script)
