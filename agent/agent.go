@@ -52,6 +52,9 @@ type Options struct {
 	// Look is how often the clock and the people's answers are looked at while something
 	// waits for either; 0 means 1 s.
 	Look time.Duration
+	// Idle is, at least, between looks at what nobody tells the agent: whether its link is in trouble, whether its certificate is
+	// to be renewed. 0 leaves it at 30 s and 1 h.
+	Idle time.Duration
 
 	Retry    Retry
 	Link     link.Timing // zero fields have the link's defaults, but for Poll: the configuration's

@@ -73,7 +73,7 @@ func (l *loop) run(ctx context.Context) error {
 	l.tell(l.o.Notify.Ready)
 	alive := l.alive()
 	defer alive.Stop()
-	look := time.NewTicker(lookEvery)
+	look := time.NewTicker(max(lookEvery, l.o.Idle))
 	defer look.Stop()
 	stopped := ctx.Done()
 	for !l.leave || l.work != nil {

@@ -15,13 +15,13 @@ const renewEvery = time.Hour
 // together. It is one file with one certificate for one key: a crash leaves the old one or
 // the new one, and either works.
 func (l *loop) keepCertificate(ctx context.Context, u *uplink) {
-	share, failures, asked := l.share(), 0, time.Duration(0)
+	share, failures, asked, longest := l.share(), 0, time.Duration(0), max(renewEvery, l.o.Idle)
 	for ctx.Err() == nil {
 		wait, err := l.renewIn(share)
 		if failures > 0 {
 			wait = max(wait, l.o.Retry.wait(failures, l.o.Rand), asked)
 		}
-		if sleep(ctx, min(wait, renewEvery)); wait > renewEvery || ctx.Err() != nil {
+		if sleep(ctx, min(wait, longest)); wait > longest || ctx.Err() != nil {
 			continue
 		}
 		if err == nil {

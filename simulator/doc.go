@@ -10,22 +10,25 @@
 //	scenario   what is to happen, and what is expected of it: one YAML file, read strictly
 //	library    scenarios that are ready
 //	conduct    a scenario carried out: events in time, faults by share, samples, the end, the verdict
+//	virtual    the same in virtual time, in a child of the program
 //	report     what a run was: HTML, JSON, CSV, comparison of two
 //
 // # What is real
 //
-// The agent and the service are those of fairlead-agent and fairlead-repo, and speak TLS to each other over TCP. Each unit downloads,
+// The agent and the service are those of fairlead-agent and fairlead-repo, and speak TLS to each other over TCP, unless a scenario says
+// that they speak in memory, with TLS or without. Each unit downloads,
 // verifies, writes, reads back, reboots, proves itself, commits. Releases are signed by people's keys up to their thresholds. A
 // broker that is killed is a process that is killed.
 //
 // # What is played
 //
 // The machine around an agent (package fleet) and its line (package network). Slots share their bytes (package frames). Time is
-// real: a month in a scenario is a short month, with waits that are shorter by as much.
+// real, or virtual (package virtual).
 //
 // # What decides a run
 //
 // Expectations are judged by what units did and by what is on their disks at the end, read past all reports, and by what the service
 // says of itself. Everything random comes from the seed: which unit has which fault, line and phase. The scheduling of
-// goroutines does not, so that two runs of one seed have the same faults and may differ in their times.
+// goroutines does not, so that two runs of one seed in real time have the same faults and may differ in their times; in virtual time
+// they do not.
 package simulator

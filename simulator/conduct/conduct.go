@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/fairlead/fairlead/agent"
@@ -22,9 +23,11 @@ import (
 // Options say how a scenario is carried out.
 type Options struct {
 	Dir     string        // empty folder for everything that a run makes
-	Every   time.Duration // between samples; 0 means 500 ms
+	Every   time.Duration // between samples; 0 means 500 ms, or as much as gives a long run some thousand of them
 	Log     *slog.Logger  // what the agents say; nil for nobody
 	Version string        // of the simulator, for the report
+	// Virtual says that time is: package virtual sets it, and a scenario that asks for virtual time is refused without.
+	Virtual bool
 	// Inject are events that somebody thinks of while the scenario runs; nil for nobody.
 	Inject <-chan scenario.Event
 	// Say is told in words what happens; nil for nobody.
@@ -32,6 +35,14 @@ type Options struct {
 	// Sampled is told each sample; nil for nobody.
 	Sampled func(report.Sample)
 }
+
+// every is the time between two samples, unless there would be more than mostSamples.
+const (
+	every       = 500 * time.Millisecond
+	mostSamples = 1000
+	// odd keeps the times of samples of a long run from being those of events, as their order would be left to chance.
+	odd = 1_000_003
+)
 
 // run is a scenario that is being carried out.
 type run struct {
@@ -73,6 +84,9 @@ func Run(ctx context.Context, s *scenario.Scenario, o Options) (*report.Run, err
 }
 
 func newRun(s *scenario.Scenario, o Options) (*run, error) {
+	if o.Virtual != (s.Time == scenario.VirtualTime) {
+		return nil, fmt.Errorf("%s wants %s time, and this is another", s.Name, s.Time)
+	}
 	if err := fleet.CheckFiles(s.Units, s.Over != scenario.OverTCP); err != nil {
 		return nil, err
 	}
@@ -81,7 +95,7 @@ func newRun(s *scenario.Scenario, o Options) (*run, error) {
 		return nil, err
 	}
 	if o.Every <= 0 {
-		o.Every = 500 * time.Millisecond
+		o.Every = max(every, s.For.D()/mostSamples+odd)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -90,7 +104,7 @@ func newRun(s *scenario.Scenario, o Options) (*run, error) {
 	if s.Over != scenario.OverTCP {
 		r.exchange = network.NewExchange(s.Over == scenario.OverPlain)
 	}
-	r.out = &report.Run{Name: s.Name, About: s.About, Seed: s.Seed, Version: o.Version, Units: s.Units, Processors: runtime.GOMAXPROCS(0)}
+	r.out = &report.Run{Name: s.Name, About: s.About, Seed: s.Seed, Version: o.Version, Units: s.Units, Processors: runtime.GOMAXPROCS(0), Virtual: o.Virtual}
 	return r, nil
 }
 
@@ -100,12 +114,26 @@ func (r *run) say(format string, args ...any) {
 	}
 }
 
+// unpaced is more connections a second than there are: the turns of those that come at the same moment would be left to chance.
+const unpaced = 1e12
+
+// agentLooks is the number of times that an agent looks, in virtual time, at what nobody tells it.
+const agentLooks = 100
+
+// virtualLooks is the number of times that a service in virtual time looks for what is due by itself. Looking is what takes
+// the processor when a month passes.
+const virtualLooks = 5000
+
 // make makes everything that is there before the fleet.
 func (r *run) make(ctx context.Context) (err error) {
 	r.say("making keys, a repository and %d releases", len(r.s.Releases))
+	accept, look := r.s.Timing.Accept, time.Duration(0)
+	if r.out.Virtual {
+		accept, look = unpaced, max(r.s.For.D()/virtualLooks, time.Second)
+	}
 	r.site, err = site.Make(ctx, site.Options{
-		Dir: filepath.Join(r.Dir, "site"), Product: scenario.Product, Hardware: r.hardware(), AcceptRate: r.s.Timing.Accept,
-		Exchange: r.exchange,
+		Dir: filepath.Join(r.Dir, "site"), Product: scenario.Product, Hardware: r.hardware(), AcceptRate: accept,
+		Exchange: r.exchange, NoBroker: !r.speaksMQTT(), Look: look,
 	})
 	if err != nil {
 		return err
@@ -130,6 +158,11 @@ func (r *run) make(ctx context.Context) (err error) {
 		return err
 	}
 	return r.makeFleet(ctx)
+}
+
+// speaksMQTT reports whether any unit does.
+func (r *run) speaksMQTT() bool {
+	return slices.ContainsFunc(r.s.Fleet, func(k scenario.Kind) bool { return k.Transport != "poll" })
 }
 
 // hardware is all that there is in the fleet.
@@ -203,7 +236,7 @@ func (r *run) makeFleet(ctx context.Context) (err error) {
 		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true,
 		Factory: agent.Factory{Version: first, Counter: r.counter(first)}, SlotSize: largest,
 		Poll: t.Poll.D(), FallbackPoll: t.FallbackPoll.D(), RetryWait: t.Retry.D(), RetryMax: t.RetryMax.D(), Health: t.Health.D(),
-		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(), Exchange: r.exchange,
+		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(), Exchange: r.exchange, Apart: r.out.Virtual, Idle: r.idle(),
 		Each: func(n int) fleet.Unit { return r.cast.roles[n-1].unit }, Observe: r.tracker.observe,
 	}, scenario.Agent, r.Log)
 	if err != nil {
@@ -211,6 +244,14 @@ func (r *run) makeFleet(ctx context.Context) (err error) {
 	}
 	r.sampler = newSampler(r.tracker, r.fleet.Counters(), r.site)
 	return nil
+}
+
+// idle is how often agents look at what nobody tells them: seldom where looking is what takes the processor.
+func (r *run) idle() time.Duration {
+	if !r.out.Virtual {
+		return 0
+	}
+	return r.s.For.D() / agentLooks
 }
 
 // close ends what is left.

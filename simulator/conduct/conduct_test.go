@@ -11,10 +11,12 @@ import (
 	"github.com/fairlead/fairlead/simulator/report"
 	"github.com/fairlead/fairlead/simulator/scenario"
 	"github.com/fairlead/fairlead/simulator/site"
+	"github.com/fairlead/fairlead/simulator/virtual"
 )
 
 func TestMain(m *testing.M) {
 	site.Child()
+	virtual.Child()
 	os.Exit(m.Run())
 }
 
@@ -25,7 +27,11 @@ func play(t *testing.T, s *scenario.Scenario) *report.Run {
 	if testing.Verbose() && os.Getenv("AGENTS") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	r, err := conduct.Run(t.Context(), s, conduct.Options{Dir: t.TempDir(), Log: log, Say: func(line string) { t.Log(line) }})
+	carryOut := conduct.Run
+	if s.Time == scenario.VirtualTime {
+		carryOut = virtual.Run
+	}
+	r, err := carryOut(t.Context(), s, conduct.Options{Dir: t.TempDir(), Log: log, Say: func(line string) { t.Log(line) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,10 @@ type Config struct {
 	Limits install.Limits
 	// Exchange is what the lines lead through; nil for TCP.
 	Exchange *network.Exchange
+	// Apart has no two units do anything at the same moment, as in virtual time the order would be left to chance.
+	Apart bool
+	// Idle is as in agent.Options.
+	Idle time.Duration
 	// Proxy is the URL of the proxy of lines that lead through one.
 	Proxy string
 	// Each says what sets unit n, counted from 1, apart; nil means nothing.

@@ -3,14 +3,17 @@ package fleet
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/fairlead/fairlead/agent"
@@ -122,7 +125,7 @@ func (u *unit) options(c Config, version string) agent.Options {
 		timing.Start, timing.BackoffMin, timing.BackoffMax = min(3*time.Second, c.FallbackPoll), c.FallbackPoll, 4*c.FallbackPoll
 	}
 	return agent.Options{
-		Secure: u.secure(), Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial,
+		Rand: u.random, Names: &names{from: rand.NewChaCha8(u.seed())}, Secure: u.secure(), Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial, Idle: c.Idle,
 		BuildTime: u.fleet.made, // as firmware has it: no clock is believed that is behind it
 		Clock:     func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
 		Health:    []health.Check{{Name: "room", Run: u.healthy}},
@@ -137,6 +140,26 @@ func (u *unit) secure() agent.Secure {
 		return nil
 	}
 	return func(c net.Conn, cfg *tls.Config) link.Secured { return secure(c, cfg) }
+}
+
+// seed is of what the unit calls its updates.
+func (u *unit) seed() (seed [32]byte) {
+	binary.LittleEndian.PutUint64(seed[:], u.fleet.cfg.Seed)
+	binary.LittleEndian.PutUint64(seed[8:], uint64(u.number))
+	binary.LittleEndian.PutUint64(seed[16:], uint64(u.fleet.made.UnixNano())) // what has a new name must not have an old one again
+	return seed
+}
+
+// names is a source of names for several goroutines.
+type names struct {
+	mu   sync.Mutex
+	from *rand.ChaCha8
+}
+
+func (n *names) Read(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.from.Read(p)
 }
 
 // healthy is the product's own check of what runs on trial.

@@ -51,6 +51,9 @@ func (f *Fleet) newUnit(n int, version string, log *slog.Logger) (*unit, error) 
 		line: network.New(each.Line, f.cfg.Seed^uint64(n), &f.counters), rand: rand.New(rand.NewPCG(f.cfg.Seed, uint64(n))),
 	}
 	u.line.Over(f.cfg.Exchange)
+	if f.cfg.Apart {
+		u.line.Apart()
+	}
 	if f.cfg.loopback() {
 		u.line.From(net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)))
 	}
@@ -82,11 +85,9 @@ func (u *unit) theFaults() Faults {
 	return u.faults
 }
 
-// random is within [0,1).
+// random is within [0,1). It depends on the unit and the moment, and not on which goroutine of the unit asked before.
 func (u *unit) random() float64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.rand.Float64()
+	return network.Dice(u.fleet.cfg.Seed^uint64(u.number)<<32, uint64(time.Now().UnixNano()))
 }
 
 // run is the life of the machine: power on, boot, agent, reboot or power cut, until ctx ends.

@@ -27,6 +27,7 @@ type conn struct {
 	line     *Line
 	protocol atomic.Int32
 	asked    atomic.Int64 // when the client wrote last, if nothing has come since; Unix nanoseconds
+	greeting atomic.Bool  // the next answer is to the first message
 	gone     atomic.Bool
 	clean    int64 // bytes received since a bit was turned over
 }
@@ -56,7 +57,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // turn is where an answer follows on a question: the line takes its time, or loses it.
 func (c *conn) turn() error {
 	asked := c.asked.Swap(0)
-	if asked == 0 {
+	if asked == 0 || c.line.apart > 0 && c.greeting.CompareAndSwap(true, false) {
 		return nil
 	}
 	class := c.line.Class()
@@ -64,9 +65,9 @@ func (c *conn) turn() error {
 		c.abort()
 		return ErrLost
 	}
-	wait := class.Latency - time.Since(time.Unix(0, asked))
-	for c.line.chance(class.Loss) {
-		if c.line.chance(0.1) {
+	wait := class.Latency + c.line.apart - time.Since(time.Unix(0, asked))
+	for n := 1; c.line.chance(class.Loss, n); n++ {
+		if c.line.chance(0.1, -n) {
 			c.abort()
 			return ErrLost
 		}
@@ -116,6 +117,7 @@ func (c *conn) recognise(p []byte) {
 	if len(p) == 0 || p[0] != handshake {
 		return
 	}
+	c.greeting.Store(true)
 	switch {
 	case bytes.Contains(p, []byte("\x08http/1.1")):
 		c.protocol.Store(protocolHTTP)

@@ -15,5 +15,12 @@
 // A loss is played by turns because there are no packets above the kernel's TCP: a simulated line cannot reorder, and cannot
 // fill a router's buffer.
 //
+// # Without the kernel
+//
+// An [Exchange] connects units and service in one process: no sockets, no descriptors. A connection takes 64 KiB before it is read, ends
+// with a reset where a process would be killed, and has deadlines; testing/synctest can tell that whoever waits for it waits. Its
+// connections carry TLS, or are plain: then each side believes what the other says of itself, and nothing is encrypted, signed or
+// verified but what is above the connection.
+//
 // Classes, shares and the state of a line may be changed while it is used.
 package network

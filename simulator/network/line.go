@@ -35,10 +35,11 @@ type Line struct {
 	phase    float64   // where in its period of being offline the unit begins
 	exchange *Exchange // nil: TCP
 	from     net.Addr  // nil: the machine's own
+	apart    time.Duration
 	received atomic.Int64
 
+	seed  uint64
 	mu    sync.Mutex
-	rand  *rand.Rand
 	down  bool // the unit has no power
 	cable bool // pulled
 	web   bool // the web server is out of reach, the broker is not
@@ -49,8 +50,8 @@ type Line struct {
 
 // New makes a line. Everything random in it comes from seed; counters may be shared.
 func New(c Class, seed uint64, counters *Counters) *Line {
-	l := &Line{counters: counters, began: time.Now(), rand: rand.New(rand.NewPCG(seed, 7)), conns: map[*conn]struct{}{}}
-	l.phase = l.rand.Float64()
+	l := &Line{counters: counters, began: time.Now(), seed: seed, conns: map[*conn]struct{}{}}
+	l.phase = Dice(seed, 7)
 	l.SetClass(c)
 	return l
 }
@@ -61,6 +62,15 @@ func (l *Line) From(ip net.IP) { l.from = &net.TCPAddr{IP: ip} }
 
 // Over has the line lead through an exchange; nil for TCP. It is called before the line is used.
 func (l *Line) Over(x *Exchange) { l.exchange = x }
+
+// Apart has each turn take a little longer than on other lines. In virtual time, units that are told something at the same moment
+// would otherwise answer at the same moment, in no order. It is called before the line is used.
+func (l *Line) Apart() { l.apart = time.Duration(Dice(l.seed, 8) * float64(time.Millisecond)) }
+
+// Dice is a number within [0,1) that depends on its arguments alone.
+func Dice(seed, throw uint64) float64 {
+	return rand.New(rand.NewPCG(seed, throw)).Float64()
+}
 
 // SetClass makes it another kind of line from now on.
 func (l *Line) SetClass(c Class) {
@@ -145,7 +155,7 @@ func (l *Line) connect(ctx context.Context, address string) (net.Conn, error) {
 	if l.isDown() {
 		return nil, ErrDown
 	}
-	if err := pause(ctx, class.Latency); err != nil {
+	if err := l.reach(ctx, class); err != nil {
 		return nil, err
 	}
 	var raw net.Conn
@@ -164,6 +174,15 @@ func (l *Line) connect(ctx context.Context, address string) (net.Conn, error) {
 	}
 	l.conns[c] = struct{}{}
 	return c, nil
+}
+
+// reach is the time that connecting takes. Where lines are apart it takes none: requests that are made at the same moment would else
+// differ by who of them finds a connection that is idle.
+func (l *Line) reach(ctx context.Context, class Class) error {
+	if l.apart > 0 {
+		return ctx.Err()
+	}
+	return pause(ctx, class.Latency)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -202,14 +221,10 @@ func (l *Line) blocked() bool {
 	return l.web
 }
 
-// chance is true with probability p.
-func (l *Line) chance(p float64) bool {
-	if p <= 0 {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.rand.Float64() < p
+// chance is true with probability p, the n-th time that it is asked at this moment. It depends on the moment and not on what was
+// asked before, so that connections which are used at once do not take each other's luck.
+func (l *Line) chance(p float64, n int) bool {
+	return p > 0 && Dice(l.seed+uint64(n)<<32, uint64(time.Now().UnixNano())) < p
 }
 
 func (l *Line) limiters() (in, out *rate.Limiter) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
@@ -28,7 +27,11 @@ type checker struct {
 
 // wrong notes a problem of what stands at path.
 func (c *checker) wrong(path, format string, args ...any) {
-	c.problems = append(c.problems, fmt.Errorf("line %d: %s: %w", c.lines.of(path), path, fmt.Errorf(format, args...)))
+	err := fmt.Errorf("%s: %w", path, fmt.Errorf(format, args...))
+	if c.lines != nil {
+		err = fmt.Errorf("line %d: %w", c.lines.of(path), err)
+	}
+	c.problems = append(c.problems, err)
 }
 
 func check(s *Scenario, l lines) []error {
@@ -61,8 +64,14 @@ func (c *checker) whole() {
 	if !slices.Contains(Overs, s.Over) {
 		c.wrong("over", "%q is none of %v", s.Over, Overs)
 	}
-	if s.For <= 0 || s.For > Duration(24*time.Hour) {
-		c.wrong("for", "%v is not within 0 and 24h", s.For.D())
+	most := map[string]Duration{RealTime: Duration(day), VirtualTime: Duration(366 * day)}[s.Time]
+	switch {
+	case most == 0:
+		c.wrong("time", "%q is neither real nor virtual", s.Time)
+	case s.Time == VirtualTime && s.Over != OverPlain:
+		c.wrong("over", "in virtual time connections are plain, as the kernel's TCP knows no other time than its own, and TLS no dice but its own: leave it out")
+	case s.For <= 0 || s.For > most:
+		c.wrong("for", "%v is not within 0 and %v of %s time", s.For.D(), most.D(), s.Time)
 	}
 	if len(s.Expect) == 0 {
 		c.wrong("expect", "missing: a run without expectations shows nothing. Try: - {bricked: none}")

@@ -15,6 +15,7 @@ type Scenario struct {
 	Seed     uint64             `yaml:"seed"`
 	Units    int                `yaml:"units"`
 	Over     string             `yaml:"over"` // what carries the fleet's connections
+	Time     string             `yaml:"time"`
 	For      Duration           `yaml:"for"`
 	Fleet    []Kind             `yaml:"fleet"`
 	Networks map[string]Network `yaml:"networks"`
@@ -33,7 +34,7 @@ type Kind struct {
 	Network   string `yaml:"network"`
 	Transport string `yaml:"transport"`
 	Agent     string `yaml:"agent"`
-	Hardware  string `yaml:"hardware"`
+	Hardware  string `yaml:"hardware,omitempty"`
 }
 
 // Network is a class of lines; see network.Class.
@@ -48,6 +49,12 @@ type Network struct {
 	Corrupt Bytes    `yaml:"corrupt"`
 }
 
+// What time passes.
+const (
+	RealTime    = "real"
+	VirtualTime = "virtual" // whenever nothing is to be done, it is at once the moment at which there is
+)
+
 // Images describe made-up images.
 type Images struct {
 	Size    Bytes `yaml:"size"`
@@ -60,7 +67,7 @@ type Release struct {
 	Version  string   `yaml:"version"`
 	Image    string   `yaml:"image"`
 	MinAgent string   `yaml:"min_agent"`
-	Hardware []string `yaml:"hardware"`
+	Hardware []string `yaml:"hardware,omitempty"`
 	Patches  *int     `yaml:"patches"`
 }
 
@@ -106,7 +113,7 @@ type Event struct {
 
 	Publish    string         `yaml:"publish"`
 	Rollout    string         `yaml:"rollout"`
-	Plan       map[string]any `yaml:"plan"`
+	Plan       map[string]any `yaml:"plan,omitempty"`
 	Direct     string         `yaml:"direct"`
 	Service    string         `yaml:"service"`
 	Repository string         `yaml:"repository"`
@@ -163,6 +170,9 @@ const (
 // fill fills in what was left out.
 func (s *Scenario) fill() {
 	set(&s.For, DefaultFor)
+	if s.Time = cmp.Or(s.Time, RealTime); s.Time == VirtualTime {
+		s.Over = cmp.Or(s.Over, OverPlain)
+	}
 	s.Over = cmp.Or(s.Over, OverTCP)
 	if s.Seed == 0 {
 		s.Seed = 1

@@ -3,6 +3,7 @@ package scenario
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +74,18 @@ func (s Share) Of(n int) int {
 	return max(1, int(float64(s)*float64(n)+0.5))
 }
 
-// Duration is a time.Duration, written as 500ms, 10s, 2h.
+// MarshalText implements encoding.TextMarshaler.
+func (b Bytes) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(b), 10), nil }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Share) MarshalText() ([]byte, error) {
+	return append(strconv.AppendFloat(nil, 100*float64(s), 'g', -1, 64), '%'), nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.D().String()), nil }
+
+// Duration is a time.Duration, written as 500ms, 10s, 2h, 30d.
 type Duration time.Duration
 
 // UnmarshalYAML implements yaml.Unmarshaler.
@@ -82,12 +94,25 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error { return atLine(n, d) }
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
+	if days, found := strings.CutSuffix(string(text), "d"); found {
+		var n float64
+		n, err = strconv.ParseFloat(days, 64)
+		v = time.Duration(n * float64(day))
+		if err == nil && !(math.Abs(n) < maxDays) {
+			err = strconv.ErrRange
+		}
+	}
 	if err != nil {
-		return fmt.Errorf("%q is not a time: write 500ms, 10s or 2h", text)
+		return fmt.Errorf("%q is not a time: write 500ms, 10s, 2h or 30d", text)
 	}
 	*d = Duration(v)
 	return nil
 }
+
+const (
+	day     = 24 * time.Hour
+	maxDays = 10_000
+)
 
 // D is the plain duration.
 func (d Duration) D() time.Duration { return time.Duration(d) }

@@ -23,4 +23,7 @@
 //
 // The service runs in a child of the same program: a main that uses this package calls [Child] first of all, which serves and
 // never returns where the program was started as a child.
+//
+// With an exchange (package network) it runs in this process. Killed, it loses its connections at once and without a word; what it was
+// storing at that moment it stores.
 package site

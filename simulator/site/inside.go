@@ -36,7 +36,7 @@ func (s *Site) startInside(ctx context.Context, o order) (_ running, err error) 
 		p.open[1], err = s.o.Exchange.Listen(ctx, "127.0.0.1:0")
 	}
 	if err == nil {
-		opened, err = o.open(ctx, log, service.Config{Devices: p.open[0], Operators: p.open[1], Limits: service.Limits{Drain: killedDrain}})
+		opened, err = o.open(ctx, log, service.Config{Devices: p.open[0], Operators: p.open[1], Limits: service.Limits{Drain: killedDrain, Look: s.o.Look}})
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.close(), log.Close())

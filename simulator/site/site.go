@@ -29,6 +29,8 @@ type Options struct {
 	Log      *slog.Logger
 	// Exchange has the service run in this process, and be reached through it; nil for a process of its own and TCP.
 	Exchange *network.Exchange
+	// Look is how often the service looks for turns of rollouts that are due; 0 means its default.
+	Look time.Duration
 	// NoBroker is a service without MQTT.
 	NoBroker bool
 	// AcceptRate is how many connections the service takes a second; 0 means its default.
@@ -85,7 +87,7 @@ func (s *Site) publish(ctx context.Context, bundle string) error {
 type Release struct {
 	Version  string
 	Image    string   // file
-	Hardware []string // nil: the site's
+	Hardware []string // none: the site's
 	MinAgent string
 	Counter  int64 // 0: the next
 	Patches  int   // from so many of the releases before
@@ -101,7 +103,7 @@ func (s *Site) Publish(ctx context.Context, r Release) error {
 	if err != nil {
 		return err
 	}
-	if r.Hardware == nil {
+	if len(r.Hardware) == 0 {
 		r.Hardware = s.o.Hardware
 	}
 	o := signer.ReleaseOptions{

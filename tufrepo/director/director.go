@@ -20,7 +20,7 @@ import (
 // Lifetime is how long a direction holds; it is issued anew at half of that.
 const Lifetime = 7 * 24 * time.Hour
 
-// Config says what a director works with. Every member but Node must be set.
+// Config says what a director works with. Every member but Node and Look must be set.
 type Config struct {
 	Store    *store.Store
 	CA       *pki.Authority
@@ -32,6 +32,8 @@ type Config struct {
 	Node  string
 	Clock func() time.Time
 	Log   *slog.Logger
+	// Look is how often it is looked whether turns of rollouts are due of which nobody was told; 0 means 1 s.
+	Look time.Duration
 }
 
 // Director is safe for use from many goroutines.

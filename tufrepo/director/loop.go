@@ -1,6 +1,7 @@
 package director
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (d *Director) RolloutLoop(ctx context.Context) error {
 		if _, err := d.TakeTurns(ctx); err != nil && ctx.Err() == nil {
 			d.Log.Error("rollouts do not go on", "error", err)
 		}
-		if rest(ctx, nil, rolloutGap) && rest(ctx, d.stirred, rolloutPoll) {
+		if rest(ctx, nil, rolloutGap) && rest(ctx, d.stirred, cmp.Or(d.Look, rolloutPoll)) {
 			continue
 		}
 		return nil

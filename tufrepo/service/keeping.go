@@ -69,7 +69,7 @@ func outside(path, dir string) error {
 // keep is everything that the service does now and then, until ctx ends.
 func (s *Service) keep(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.director.GuardLoop(ctx, generationEvery) })
+	g.Go(func() error { return s.director.GuardLoop(ctx, s.Limits.look(generationEvery)) })
 	g.Go(func() error { return s.director.RetentionLoop(ctx, retainEvery) })
 	g.Go(func() error { return s.recheckLoop(ctx, s.Limits.Recheck) })
 	return g.Wait()

@@ -39,7 +39,7 @@ const auditEvery = 15 * time.Second
 
 // auditLoop signs the heads of all chains when it starts and when a day begins.
 func (s *Service) auditLoop(ctx context.Context) error {
-	tick := time.NewTicker(auditEvery)
+	tick := time.NewTicker(s.Limits.look(auditEvery))
 	defer tick.Stop()
 	for day := audit.Day(""); ; {
 		s.refusals.sweep(ctx, false)

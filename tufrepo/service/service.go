@@ -102,7 +102,7 @@ func (s *Service) openDirector(ctx context.Context) (err error) {
 	}
 	s.director, err = director.New(ctx, director.Config{Store: s.store, CA: s.ca, Releases: releases{s.Repo},
 		Seal: key, SeenFile: GenerationFile(s.Repo.Dir()),
-		Node: s.Node, Keys: filepath.Join(s.dir, "keys"), Clock: s.Clock, Log: s.Log})
+		Node: s.Node, Keys: filepath.Join(s.dir, "keys"), Clock: s.Clock, Log: s.Log, Look: s.Limits.Look})
 	return err
 }
 
@@ -203,7 +203,7 @@ func (s *Service) Run(ctx context.Context) error {
 		"web server":    func() error { return web.serve() },
 		"operator port": func() error { return web.operate(s.operator) },
 		"renewing":      func() error { return s.Repo.RenewLoop(run) },
-		"directions":    func() error { return s.director.ReissueLoop(run, reissueEvery) },
+		"directions":    func() error { return s.director.ReissueLoop(run, s.Limits.look(reissueEvery)) },
 		"rollouts":      func() error { return s.director.RolloutLoop(run) },
 		"keeping":       func() error { return s.keep(run) },
 		"audit log":     func() error { return s.auditLoop(run) },

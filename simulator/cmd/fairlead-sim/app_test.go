@@ -12,10 +12,12 @@ import (
 	"github.com/fairlead/fairlead/simulator/report"
 	"github.com/fairlead/fairlead/simulator/scenario"
 	"github.com/fairlead/fairlead/simulator/site"
+	"github.com/fairlead/fairlead/simulator/virtual"
 )
 
 func TestMain(m *testing.M) {
 	site.Child()
+	virtual.Child()
 	os.Exit(m.Run())
 }
 

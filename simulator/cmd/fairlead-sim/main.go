@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/fairlead/fairlead/simulator/site"
+	"github.com/fairlead/fairlead/simulator/virtual"
 )
 
 // version is set by the build.
@@ -20,6 +21,7 @@ const fleetGC = 50
 
 func main() {
 	site.Child() // a simulated service is this program, too
+	virtual.Child()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(fleetGC)
 	}

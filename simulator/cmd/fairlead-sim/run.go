@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/fairlead/fairlead/simulator/conduct"
 	"github.com/fairlead/fairlead/simulator/report"
 	"github.com/fairlead/fairlead/simulator/scenario"
+	"github.com/fairlead/fairlead/simulator/virtual"
 )
 
 const runText = `NAME is a ready scenario (fairlead-sim list); a path with a / or .yaml is a file. The report is a folder with report.html,
@@ -33,6 +33,7 @@ func runCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.Uint64Flag{Name: "seed", Usage: "of everything random; 0 is the scenario's own"},
 			&cli.IntFlag{Name: "units", Usage: "another number of units; 0 is the scenario's own"},
+			&cli.BoolFlag{Name: "virtual", Usage: "in virtual time: waiting takes none, and equal seeds give equal results"},
 			&cli.StringFlag{Name: "over", Usage: "`WAY` of connections: tcp; pipe, within this process; plain, and without TLS; default: the scenario's own"},
 			&cli.PathFlag{Name: "report", Usage: "`FOLDER` for the report; default: fairlead-report-NAME"},
 			&cli.PathFlag{Name: "keep", Usage: "keep fleet and service in this `FOLDER`, which must be empty"},
@@ -54,16 +55,9 @@ func runScenario(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.IsSet("seed") && c.Uint64("seed") != 0 {
-		s.Seed = c.Uint64("seed")
-	}
-	if c.Int("units") != 0 {
-		s.Units = c.Int("units")
-	}
-	if over := c.String("over"); over != "" {
-		if s.Over = over; !slices.Contains(scenario.Overs, over) {
-			return fmt.Errorf("%w: --over %s: want one of %v", errUsage, over, scenario.Overs)
-		}
+	s, err = s.With(scenario.Change{Seed: c.Uint64("seed"), Units: c.Int("units"), Over: c.String("over"), Virtual: c.Bool("virtual")})
+	if err != nil {
+		return err
 	}
 	dir, remove, err := workFolder(c.Path("keep"))
 	if err != nil {
@@ -74,14 +68,17 @@ func runScenario(c *cli.Context) error {
 	if r == nil {
 		return err
 	}
-	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s%s", s.Seed, s.Units, flagged(c, "over"), args[0])
+	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s%s", s.Seed, s.Units, flagged(c, "virtual")+flagged(c, "over"), args[0])
 	return errors.Join(err, conclude(c, r))
 }
 
 // flagged is a flag as it was given, and a space; nothing if it was not.
 func flagged(c *cli.Context, name string) string {
-	if !c.IsSet(name) {
+	switch {
+	case !c.IsSet(name):
 		return ""
+	case c.Bool(name):
+		return "--" + name + " "
 	}
 	return "--" + name + " " + c.String(name) + " "
 }
@@ -120,7 +117,11 @@ func carryOut(c *cli.Context, s *scenario.Scenario, dir string) (*report.Run, er
 	if c.Bool("verbose") {
 		log = slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return conduct.Run(ctx, s, conduct.Options{Dir: dir, Log: log, Version: version, Inject: events, Say: v.say, Sampled: v.sampled})
+	o := conduct.Options{Dir: dir, Log: log, Version: version, Inject: events, Say: v.say, Sampled: v.sampled}
+	if s.Time == scenario.VirtualTime {
+		return virtual.Run(ctx, s, o)
+	}
+	return conduct.Run(ctx, s, o)
 }
 
 // conclude writes the report and says how it went.
@@ -186,12 +187,18 @@ func summary(w io.Writer, r *report.Run, folder string) {
 		fmt.Fprintf(w, "time to commit: median %s, 99 %% %s, slowest %s, of %d updates\n", report.Seconds(r.Commit.P50), report.Seconds(r.Commit.P99),
 			report.Seconds(r.Commit.Max), r.Commit.Count)
 	}
-	n := float64(max(r.Units, 1))
-	fmt.Fprintf(w, "fleet: %s of processor time, %s for each unit, %s at most; service: %s, %s, %s\n",
-		report.Seconds(r.Costs.FleetCPU), report.Seconds(r.Costs.FleetCPU/n), report.Bytes(r.Costs.FleetMem),
-		report.Seconds(r.Costs.ServiceCPU), report.Seconds(r.Costs.ServiceCPU/n), report.Bytes(r.Costs.ServiceMem))
+	if !r.Virtual {
+		costs(w, r)
+	}
 	if r.Bottleneck != "" {
 		fmt.Fprintln(w, r.Bottleneck)
 	}
 	fmt.Fprintf(w, "report: %s\nseed %d; the same again: %s\n", filepath.Join(folder, "report.html"), r.Seed, r.Repeat)
+}
+
+func costs(w io.Writer, r *report.Run) {
+	n := float64(max(r.Units, 1))
+	fmt.Fprintf(w, "fleet: %s of processor time, %s for each unit, %s at most; service: %s, %s, %s\n",
+		report.Seconds(r.Costs.FleetCPU), report.Seconds(r.Costs.FleetCPU/n), report.Bytes(r.Costs.FleetMem),
+		report.Seconds(r.Costs.ServiceCPU), report.Seconds(r.Costs.ServiceCPU/n), report.Bytes(r.Costs.ServiceMem))
 }
