@@ -56,7 +56,7 @@ func (r *run) comeUp(ctx context.Context) error {
 	began := time.Now()
 	for {
 		// The longer it takes, the less it matters when exactly it was.
-		tick := time.NewTimer(min(r.Every, max(every, time.Since(began)/20)))
+		tick := time.NewTimer(min(r.Every, max(every, time.Since(began)/20)+odd))
 		select {
 		case <-ctx.Done():
 			tick.Stop()

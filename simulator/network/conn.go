@@ -28,6 +28,7 @@ type conn struct {
 	protocol atomic.Int32
 	asked    atomic.Int64 // when the client wrote last, if nothing has come since; Unix nanoseconds
 	greeting atomic.Bool  // the next answer is to the first message
+	sent     atomic.Int64 // bytes that were not counted yet
 	gone     atomic.Bool
 	clean    int64 // bytes received since a bit was turned over
 }
@@ -42,10 +43,11 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.gone.Load() {
 		return 0, ErrLost
 	}
-	if n > 0 {
+	if n > 0 && !c.greets() {
 		if lost := c.turn(); lost != nil {
 			return 0, lost
 		}
+		c.count()
 		c.line.received.Add(int64(n))
 		c.line.counters.Received.Add(int64(n))
 		c.spoil(p[:n])
@@ -54,10 +56,24 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// greets reports, once, that what is said belongs to the greeting of a line that is apart: it takes no time and does not count, as it
+// is chance whether a request makes a connection that it does not need in the end.
+func (c *conn) greets() bool {
+	if c.line.apart == 0 || !c.greeting.CompareAndSwap(true, false) {
+		return false
+	}
+	c.sent.Store(0)
+	return true
+}
+
+// count counts what was sent. Where lines are apart that is done with the answer: what a unit says in the moment in which its power
+// is cut may be said or not.
+func (c *conn) count() { c.line.counters.Sent.Add(c.sent.Swap(0)) }
+
 // turn is where an answer follows on a question: the line takes its time, or loses it.
 func (c *conn) turn() error {
 	asked := c.asked.Swap(0)
-	if asked == 0 || c.line.apart > 0 && c.greeting.CompareAndSwap(true, false) {
+	if asked == 0 {
 		return nil
 	}
 	class := c.line.Class()
@@ -107,7 +123,9 @@ func (c *conn) Write(p []byte) (int, error) {
 	spend(out, len(p))
 	n, err := c.Conn.Write(p)
 	c.asked.Store(time.Now().UnixNano())
-	c.line.counters.Sent.Add(int64(n))
+	if c.sent.Add(int64(n)); c.line.apart == 0 {
+		c.count()
+	}
 	return n, err
 }
 
