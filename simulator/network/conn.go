@@ -28,7 +28,6 @@ type conn struct {
 	protocol atomic.Int32
 	asked    atomic.Int64 // when the client wrote last, if nothing has come since; Unix nanoseconds
 	greeting atomic.Bool  // the next answer is to the first message
-	sent     atomic.Int64 // bytes that were not counted yet
 	gone     atomic.Bool
 	clean    int64 // bytes received since a bit was turned over
 }
@@ -47,7 +46,6 @@ func (c *conn) Read(p []byte) (int, error) {
 		if lost := c.turn(); lost != nil {
 			return 0, lost
 		}
-		c.count()
 		c.line.received.Add(int64(n))
 		c.line.counters.Received.Add(int64(n))
 		c.spoil(p[:n])
@@ -58,17 +56,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // greets reports, once, that what is said belongs to the greeting of a line that is apart: it takes no time and does not count, as it
 // is chance whether a request makes a connection that it does not need in the end.
-func (c *conn) greets() bool {
-	if c.line.apart == 0 || !c.greeting.CompareAndSwap(true, false) {
-		return false
-	}
-	c.sent.Store(0)
-	return true
-}
-
-// count counts what was sent. Where lines are apart that is done with the answer: what a unit says in the moment in which its power
-// is cut may be said or not.
-func (c *conn) count() { c.line.counters.Sent.Add(c.sent.Swap(0)) }
+func (c *conn) greets() bool { return c.line.apart > 0 && c.greeting.CompareAndSwap(true, false) }
 
 // turn is where an answer follows on a question: the line takes its time, or loses it.
 func (c *conn) turn() error {
@@ -123,9 +111,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	spend(out, len(p))
 	n, err := c.Conn.Write(p)
 	c.asked.Store(time.Now().UnixNano())
-	if c.sent.Add(int64(n)); c.line.apart == 0 {
-		c.count()
-	}
+	c.line.counters.Sent.Add(int64(n))
 	return n, err
 }
 

@@ -34,6 +34,8 @@ func TestCommandLine(t *testing.T) {
 		"stray argument":  {append(whole[:len(whole):len(whole)], "x"), 2, "is not a flag"},
 		"no scenario":     {[]string{"run"}, 2, "want 1 arguments"},
 		"unknown":         {[]string{"run", "office-mornin"}, 2, "there are bad-release"},
+		"unknown carrier": {[]string{"run", "--over", "pigeons", "office-morning"}, 5, "pigeons"},
+		"virtual TCP":     {[]string{"run", "--virtual", "--over", "tcp", "office-morning"}, 5, "plain"},
 		"unknown command": {[]string{"simulate"}, 2, "unknown command"},
 		"missing file":    {[]string{"check", "./nowhere.yaml"}, 5, "nowhere.yaml"},
 		"no report":       {[]string{"compare", "/no/a", "/no/b"}, 1, "reading a report"},

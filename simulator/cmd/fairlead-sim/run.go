@@ -24,6 +24,8 @@ report.json and units.csv. Ctrl-C ends the run with the report of what was.
   fairlead-sim run --units 2000 --seed 7 --report out broker-restart
   fairlead-sim run --listen 127.0.0.1:9100 month-of-updates     metrics for Prometheus at /metrics; events by inject
   fairlead-sim run --json mine.yaml | jq .verdicts
+  fairlead-sim run --over plain --units 20000 broker-restart    fleet and service in this process, without sockets and TLS
+  fairlead-sim run --virtual office-morning                     waiting takes no time; equal seeds give equal reports
 
 A run keeps its fleet in the temporary folder: TMPDIR=/dev/shm makes large ones quicker.`
 
