@@ -33,6 +33,7 @@ const (
 	// mostGrowth is what the agent's memory may grow in an hour, in KiB, by the line of least squares through all but the
 	// first sixth of the samples.
 	mostGrowth = 1024
+	pace       = 2 * time.Second // between updates: memory is asked about, not speed
 	// calm is how long the service lives. An agent that loses it more often waits longer and longer, as it should.
 	calm = 6 * time.Minute
 )
@@ -67,6 +68,7 @@ func TestSoak(t *testing.T) {
 		}
 		round(t, s, n)
 		all = append(all, look(t, pid, time.Since(began)))
+		time.Sleep(pace)
 	}
 	steady := all[len(all)/6:]
 	growth := slope(steady) * float64(time.Hour)
