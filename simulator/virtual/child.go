@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +29,8 @@ func Child() {
 	if text == "" {
 		return
 	}
+	// A terminal's interrupt goes to the whole group: the parent says when the run ends.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	debug.SetGCPercent(childGC)
 	c := &child{out: json.NewEncoder(os.NewFile(3, "parent"))}
 	go c.hear(os.Stdin)
