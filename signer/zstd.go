@@ -12,8 +12,8 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 )
 
-// ZstdProgram compresses the frames of artifacts with the program zstd, each in a process of its own: more than twice as
-// quickly as the coder that is built in, and about as small.
+// ZstdProgram compresses the frames of artifacts with the program zstd, each in a process of its own: nearly twice
+// as quickly as the coder that is built in, and about as small.
 type ZstdProgram struct {
 	path  string
 	level int
