@@ -22,6 +22,7 @@ import (
 	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware/durable"
+	"github.com/fairlead/fairlead/tufrepo/client"
 )
 
 // Options are the world around an agent. The zero value is a real device's.
@@ -40,6 +41,7 @@ type Options struct {
 	Dial     Dial            // nil means net.Dialer's
 	Secure   Secure          // nil means crypto/tls
 	Health   []health.Check  // asked before the hooks
+	Roots    *client.Roots   // shared by the agents of a simulated fleet; nil for a device
 
 	// Reboot reboots the system. It is called when everything is closed, and returns
 	// when the system goes down, or why it does not. nil: Run returns ErrReboot, and
@@ -97,6 +99,7 @@ type Agent struct {
 	boot     boot.Bootloader
 	throttle install.Throttle
 	tpm      sync.Mutex // whose turn it is at the TPM
+	mine     held
 }
 
 // New makes an agent. It reads and writes nothing yet but the bootloader's folder.

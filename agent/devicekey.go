@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -108,31 +107,4 @@ func (a *Agent) loadKeyFile() (crypto.Signer, error) {
 		return nil, fmt.Errorf("device key %s is a %T, not ECDSA: remove it and enrol anew", path, parsed)
 	}
 	return key, nil
-}
-
-// checkKey has the key in a TPM sign once, before anybody waits for it: what is wrong with the TPM is told in its own words.
-func (a *Agent) checkKey(id identity) error {
-	c, err := a.certificate(id)
-	if err != nil {
-		return err
-	}
-	if key, ok := c.PrivateKey.(*tpmkey.Key); ok {
-		if err := key.Check(); err != nil {
-			return refuse(Unavailable, "device key: %w", err)
-		}
-	}
-	return nil
-}
-
-// fits refuses a certificate for another key, as after the key was moved into a TPM.
-func (a *Agent) fits(c *tls.Certificate, key crypto.Signer) error {
-	leaf, err := x509.ParseCertificate(c.Certificate[0])
-	if err != nil {
-		return fmt.Errorf("the certificate of this device cannot be read: remove %s and enrol anew: %w", a.path(identityName), err)
-	}
-	if pub, ok := leaf.PublicKey.(*ecdsa.PublicKey); !ok || !pub.Equal(key.Public()) {
-		return fmt.Errorf("%w: the identity was made for another key than \"key\" of the configuration leads to: put that right, or remove %s and enrol anew",
-			ErrNotEnrolled, a.path(identityName))
-	}
-	return nil
 }

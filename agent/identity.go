@@ -2,11 +2,9 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -124,6 +122,7 @@ func (a *Agent) saveIdentity(id identity) error {
 	if err != nil {
 		return err
 	}
+	defer a.mine.drop() // also where it is not known what became of the file
 	return a.o.Disk.WriteFile(a.path(identityName), b, 0o600)
 }
 
@@ -180,33 +179,4 @@ func (a *Agent) loadIdentity() (identity, error) {
 		return identity{}, fmt.Errorf("%w: identity %s is damaged: enrol again: %w", ErrNotEnrolled, a.path(identityName), err)
 	}
 	return id, nil
-}
-
-// newestCertificate is asked before every handshake: a renewed certificate is used at once.
-func (a *Agent) newestCertificate() (*tls.Certificate, error) {
-	id, err := a.loadIdentity()
-	if err != nil {
-		return nil, err
-	}
-	return a.certificate(id)
-}
-
-// certificate makes the TLS certificate of the identity.
-func (a *Agent) certificate(id identity) (*tls.Certificate, error) {
-	key, err := a.loadKey()
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Certificate{PrivateKey: key}
-	for rest := []byte(id.Certificate + "\n" + id.Chain); ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		c.Certificate = append(c.Certificate, block.Bytes)
-	}
-	if len(c.Certificate) == 0 {
-		return nil, fmt.Errorf("%w: the identity holds no certificate: enrol again", ErrNotEnrolled)
-	}
-	return c, a.fits(c, key)
 }

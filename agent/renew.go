@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"time"
 )
@@ -39,22 +38,12 @@ func (l *loop) share() float64 { return 2./3 + (l.o.Rand()-.5)/10 }
 
 // renewIn is when the certificate is to be renewed. One that nobody can read is due.
 func (l *loop) renewIn(share float64) (time.Duration, error) {
-	c, err := l.leaf()
+	c, err := l.newest()
 	if err != nil {
 		return l.o.Retry.wait(1, l.o.Rand), err
 	}
-	life := c.NotAfter.Sub(c.NotBefore)
-	at := c.NotBefore.Add(time.Duration(share * float64(life)))
+	at := c.from.Add(time.Duration(share * float64(c.until.Sub(c.from))))
 	return max(at.Sub(l.now()), time.Duration(l.o.Rand()*float64(l.o.Retry.Min))), nil
-}
-
-// leaf is the certificate that the device has.
-func (a *Agent) leaf() (*x509.Certificate, error) {
-	c, err := a.newestCertificate()
-	if err != nil {
-		return nil, err
-	}
-	return x509.ParseCertificate(c.Certificate[0])
 }
 
 // renewCertificate asks for a certificate with the one that the device has. Nothing else of
@@ -68,7 +57,7 @@ func (l *loop) renewCertificate(ctx context.Context, u *uplink) error {
 	if err != nil {
 		return err
 	}
-	old, err := l.leaf()
+	old, err := l.newest()
 	if err != nil {
 		return err
 	}
@@ -81,8 +70,8 @@ func (l *loop) renewCertificate(ctx context.Context, u *uplink) error {
 	if err != nil {
 		return err
 	}
-	if leaf, err := x509.ParseCertificate(c.Certificate[0]); err != nil || !leaf.NotAfter.After(old.NotAfter) {
-		return errors.Join(err, errors.New("the service gave a certificate that does not last longer than the old one"))
+	if !c.until.After(old.until) {
+		return errors.New("the service gave a certificate that does not last longer than the old one")
 	}
 	if err := l.saveIdentity(id); err != nil {
 		return err
@@ -101,8 +90,8 @@ func (l *loop) renewal(err error) {
 		return
 	}
 	expires := ""
-	if c, leafErr := l.leaf(); leafErr == nil {
-		expires = ", which is good until " + c.NotAfter.Format(time.RFC3339)
+	if c, ownErr := l.newest(); ownErr == nil {
+		expires = ", which is good until " + c.until.Format(time.RFC3339)
 	}
 	l.trouble(refuse(Certificate, "renew the certificate of this device%s: %w", expires, err))
 }

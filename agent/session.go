@@ -96,7 +96,7 @@ func (s *session) openRepository(source client.Source) (*client.Client, error) {
 	}
 	c, err := client.Open(client.Config{
 		Dir: s.path(imageName), Disk: s.o.Disk, Root: root, Source: source,
-		Clock: s.o.Clock, BuildTime: s.o.BuildTime, Log: s.o.Log,
+		Clock: s.o.Clock, BuildTime: s.o.BuildTime, Log: s.o.Log, Roots: s.o.Roots,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the repository's metadata: %w", err)

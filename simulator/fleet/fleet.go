@@ -16,6 +16,7 @@ import (
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/simulator/frames"
 	"github.com/fairlead/fairlead/simulator/network"
+	"github.com/fairlead/fairlead/tufrepo/client"
 )
 
 // Fleet is a set of units that share this process and nothing else.
@@ -27,8 +28,9 @@ type Fleet struct {
 	factory  frames.Content
 	locks    *locks
 	counters network.Counters
-	made     time.Time  // when this process took the fleet
-	mu       sync.Mutex // one Observe at a time
+	made     time.Time    // when this process took the fleet
+	roots    client.Roots // that units have verified
+	mu       sync.Mutex   // one Observe at a time
 }
 
 // ErrRunning: another process runs this fleet.

@@ -28,6 +28,7 @@ type Config struct {
 	BuildTime time.Time        // no time before it is believed
 	Log       *slog.Logger     // nil means none
 	Limits    Limits
+	Roots     *Roots // shared with other clients; nil for none
 }
 
 // Client follows the image repository. Its methods may be called from several
@@ -66,7 +67,7 @@ func openTrust(c Config, prefix string, rotate func(f floors, last, next *metada
 	}
 	t := &trust{
 		store: store, source: c.Source, prefix: prefix, parser: parser{limits}, limits: limits,
-		clock: c.Clock, build: c.BuildTime, log: c.Log, rotate: rotate,
+		clock: c.Clock, build: c.BuildTime, log: c.Log, shared: c.Roots, rotate: rotate,
 	}
 	if err := t.open(c.Root); err != nil {
 		_ = store.close()

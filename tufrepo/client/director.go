@@ -28,6 +28,7 @@ type DirectorConfig struct {
 	BuildTime time.Time
 	Log       *slog.Logger
 	Limits    Limits
+	Roots     *Roots
 }
 
 // Director follows a tenant's director root and accepts directions to one
@@ -46,7 +47,7 @@ func OpenDirector(c DirectorConfig) (*Director, error) {
 	if c.Tenant == "" || c.Device == "" {
 		return nil, failf(ErrConfig, "", "a tenant and a device are needed")
 	}
-	base := Config{Dir: c.Dir, Disk: c.Disk, Root: c.Root, Source: c.Source, Clock: c.Clock, BuildTime: c.BuildTime, Log: c.Log, Limits: c.Limits}
+	base := Config{Dir: c.Dir, Disk: c.Disk, Root: c.Root, Source: c.Source, Clock: c.Clock, BuildTime: c.BuildTime, Log: c.Log, Limits: c.Limits, Roots: c.Roots}
 	t, err := openTrust(base, "director/"+url.PathEscape(c.Tenant)+"/", floors.rotatedDirector)
 	if err != nil {
 		return nil, err

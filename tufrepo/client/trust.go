@@ -26,6 +26,7 @@ type trust struct {
 	clock  func() time.Time
 	build  time.Time
 	log    *slog.Logger
+	shared *Roots // nil: this client's own
 
 	// rotate says what a new root does to the floors.
 	rotate func(f floors, last, next *metadata.RootType) floors
@@ -101,14 +102,19 @@ func (t *trust) verifiedRoot(raw []byte, last *metadata.Metadata[metadata.RootTy
 	if int64(len(raw)) > t.limits.Root {
 		return nil, "", failf(ErrTooLarge, metadata.ROOT, "%d bytes, at most %d are allowed", len(raw), t.limits.Root)
 	}
+	v, err := t.shared.get(raw, last, func() (verified, error) { return t.verifyRoot(raw, last) })
+	return v.root, v.digest, err
+}
+
+func (t *trust) verifyRoot(raw []byte, last *metadata.Metadata[metadata.RootType]) (verified, error) {
 	md, err := t.parser.root(raw)
 	if err != nil {
-		return nil, "", err
+		return verified{}, err
 	}
 	// A second copy, because what is verified must stay as it was signed.
 	next, err := t.parser.root(raw)
 	if err != nil {
-		return nil, "", err
+		return verified{}, err
 	}
 	pruneRoot(&next.Signed)
 	for _, by := range []*metadata.Metadata[metadata.RootType]{last, next} {
@@ -117,10 +123,10 @@ func (t *trust) verifiedRoot(raw []byte, last *metadata.Metadata[metadata.RootTy
 		}
 		err := guard(metadata.ROOT, ErrSignature, func() error { return by.VerifyDelegate(metadata.ROOT, md) })
 		if err != nil {
-			return nil, "", err
+			return verified{}, err
 		}
 	}
-	return next, firmware.Sum(raw).String(), nil
+	return verified{next, firmware.Sum(raw).String()}, nil
 }
 
 // walk follows the roots one version at a time (specification 5.3.3 to 5.3.9).
