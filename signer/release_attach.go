@@ -53,7 +53,7 @@ func MakeSBOM(dir, product, version string) (Attachment, error) {
 // ReadProvenance reads SLSA provenance in its envelope from a file. Who signed it is for the publish policy to judge; that
 // it is about the image, [NewRelease] makes sure.
 func ReadProvenance(path string) (Attachment, error) {
-	raw, err := readFile(path, attest.MaxProvenance)
+	raw, err := readFile(path, attest.MaxStatement)
 	if err != nil {
 		return Attachment{}, err
 	}

@@ -32,7 +32,7 @@ func TestPublishPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := attest.LoadPolicy(path)
+	policy, err := attest.LoadPolicy(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,12 +19,16 @@ var rules = []struct {
 	{"firmware/...", []string{module + "agent", module + "tufrepo", module + "signer", module + "simulator"}},
 	{"tufrepo/client", []string{module + "agent", module + "signer", module + "simulator", module + "tufrepo/director", module + "tufrepo/bundle"}},
 	{"tufrepo/...", []string{module + "signer", module + "simulator"}},
-	{"signer/...", []string{module + "agent", module + "simulator", module + "tufrepo/director", "modernc.org/sqlite", "github.com/mochi-mqtt", "net/http/httputil"}},
+	// The gate of the publisher alone proves identities: the library for it weighs as much as an agent.
+	{"tufrepo/service/...", []string{sigstore}},
+	{"tufrepo", []string{sigstore}},
+	{"simulator/...", []string{sigstore}},
+	{"signer/...", []string{module + "agent", module + "simulator", module + "tufrepo/director", "modernc.org/sqlite", "github.com/mochi-mqtt", "net/http/httputil", sigstore}},
 	{"agent/cmd/fairlead-agent", []string{
 		module + "signer", module + "simulator", module + "tufrepo/director", module + "tufrepo/bundle",
 		module + "tufrepo/service", module + "tufrepo/cmd", module + "tufrepo/tlog/logdir", module + "tufrepo/tlog/logread",
 		module + "tufrepo/tlog/witness", module + "tufrepo/tlog/monitor", "github.com/transparency-dev/tessera", "modernc.org/sqlite", "database/sql", "github.com/mochi-mqtt",
-		"github.com/prometheus", "github.com/rogpeppe", "testing",
+		"github.com/prometheus", "github.com/rogpeppe", "testing", sigstore,
 	}},
 	// Only simulator/site has people and a service; the fleet and its world know neither.
 	{"simulator/fleet", []string{module + "signer", module + "tufrepo/director", "modernc.org/sqlite"}},
@@ -32,6 +36,8 @@ var rules = []struct {
 	{"simulator/report", []string{module + "agent", module + "signer", module + "tufrepo", "modernc.org/sqlite"}},
 	{"simulator/network", []string{module + "agent", module + "signer", module + "tufrepo", "modernc.org/sqlite"}},
 }
+
+const sigstore = "github.com/sigstore/sigstore-go"
 
 // sqlInterfaces come with the library for UUIDs, which can be stored in databases; they bring no database.
 const sqlInterfaces = "database/sql/driver"

@@ -193,7 +193,7 @@ func loadPolicy(t testing.TB, key crypto.PublicKey, policy []byte) *attest.Polic
 	if err := os.WriteFile(path, policy, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p, err := attest.LoadPolicy(path)
+	p, err := attest.LoadPolicy(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestPolicyWithoutItsKey(t *testing.T) {
 	if err := os.WriteFile(path, golden(t, "policy.json"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := attest.LoadPolicy(path); err == nil || !strings.Contains(err.Error(), "builder https://ci.example.net/builder") {
+	if _, err := attest.LoadPolicy(path, nil); err == nil || !strings.Contains(err.Error(), "builder https://ci.example.net/builder") {
 		t.Error(err)
 	}
 }

@@ -26,6 +26,9 @@ func (p *Policy) Judge(m *firmware.Manifest, open func(firmware.Blob) (io.ReadCl
 	if len(p.Products) > 0 && !slices.Contains(p.Products, m.Product) {
 		return nil, nil
 	}
+	if p.TrustedRoot != "" && p.keyless == nil {
+		return nil, errors.New("the publish policy wants identities, and its trusted root was not loaded")
+	}
 	j := &judge{Policy: p, manifest: m}
 	// What VEX documents clear has to be known before an SBOM is looked into.
 	inOrder := slices.Clone(m.Attestations)
@@ -64,7 +67,7 @@ func (j *judge) refuse(do, format string, args ...any) {
 const doRelease = "make the release again with one that is right"
 
 func (j *judge) attestation(a firmware.Attestation, open func(firmware.Blob) (io.ReadCloser, error)) error {
-	limit := Limit(a.Type)
+	limit := j.limit(a.Type)
 	if limit == 0 {
 		return nil // of a type that nobody here reads
 	}
@@ -79,6 +82,10 @@ func (j *judge) attestation(a firmware.Attestation, open func(firmware.Blob) (io
 	}
 	if err != nil {
 		return fmt.Errorf("attestation of type %s: %w", a.Type, err)
+	}
+	if want, ok := j.wanted(a.Type); ok {
+		j.judgeAttested(want, raw)
+		return nil
 	}
 	switch a.Type {
 	case TypeProvenance:
@@ -97,7 +104,7 @@ func Limit(kind string) int {
 	case TypeCycloneDX, TypeSPDX:
 		return MaxSBOM
 	case TypeProvenance:
-		return MaxProvenance
+		return MaxStatement
 	case TypeVEX:
 		return MaxVEX
 	}
@@ -137,6 +144,7 @@ func (j *judge) missing() {
 			j.refuse("release it with --notes FILE", "it has no release notes, which the policy requires")
 		}
 	}
+	j.missingAttested()
 }
 
 func (j *judge) judgeProvenance(raw []byte) error {
@@ -145,15 +153,23 @@ func (j *judge) judgeProvenance(raw []byte) error {
 		j.refuse(doRelease, "%v", err)
 		return nil
 	}
-	if !p.About(j.manifest.Image.SHA256) {
-		j.refuse("attach the provenance of this image", "the provenance is not about the image: none of its %d subjects has SHA-256 %v", len(p.Subjects), j.manifest.Image.SHA256)
-	}
+	j.about("the provenance", &p.Statement)
 	if len(j.BuildTypes) > 0 && !slices.Contains(j.BuildTypes, p.BuildType) {
 		j.refuse("build it in a way that the policy allows, or add the type to \"build_types\"", "the provenance is of a build of type %.120s", p.BuildType)
 	}
+	return j.judgeBuilder(raw, p)
+}
+
+// judgeBuilder refuses unless the builder that the provenance names is one of the policy's, and has signed it.
+func (j *judge) judgeBuilder(raw []byte, p *Provenance) error {
+	var by []Identity
 	known := false
 	for _, b := range j.Builders {
 		if b.ID != p.Builder {
+			continue
+		}
+		if b.Identity != nil {
+			by = append(by, *b.Identity)
 			continue
 		}
 		known = true
@@ -166,10 +182,12 @@ func (j *judge) judgeProvenance(raw []byte) error {
 		}
 	}
 	switch {
+	case len(by) > 0 && (p.Bundle || !known):
+		j.signedBy("the provenance", raw, &p.Statement, by)
 	case known:
 		j.refuse("have the build system sign it with the key that the policy names", "the provenance says that it is by %.120s, and is not signed by that builder's key", p.Builder)
 	case len(j.Builders) > 0:
-		j.refuse("build it on a system that the policy names, or add it to \"builders\" with its key", "the provenance is by %.120s, which the policy does not name as a builder", p.Builder)
+		j.refuse("build it on a system that the policy names, or add it to \"builders\" with its key or identity", "the provenance is by %.120s, which the policy does not name as a builder", p.Builder)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package attest
 
 import (
 	"crypto"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -41,12 +42,20 @@ type Policy struct {
 	Deny       []Advisory `json:"deny,omitempty"`
 	// VEX lets OpenVEX documents of the release clear parts of advisories that have an id.
 	VEX bool `json:"vex,omitempty"`
+	// Attested are attestations that must be there, and who must have signed them.
+	Attested []Attested `json:"attested,omitempty"`
+	// TrustedRoot is the file, the operator's own, of the authorities and logs that identities are believed by: a Sigstore
+	// trusted root. A relative path is taken from the folder of the policy.
+	TrustedRoot string `json:"trusted_root,omitempty"`
+
+	keyless Keyless
 }
 
-// Builder is a build system and the key that it signs with.
+// Builder is a build system, and how it signs: with a key, or with an identity.
 type Builder struct {
-	ID  string `json:"id"`  // runDetails.builder.id
-	Key string `json:"key"` // file of the public key; a relative path is taken from the folder of the policy
+	ID       string    `json:"id"`                 // runDetails.builder.id
+	Key      string    `json:"key,omitempty"`      // file of the public key; a relative path is taken from the folder of the policy
+	Identity *Identity `json:"identity,omitempty"` // instead of Key
 
 	public crypto.PublicKey
 }
@@ -66,16 +75,10 @@ type Advisory struct {
 	Why      string   `json:"why"`                // for people: "fixed in 3.0.16"
 }
 
-// LoadPolicy reads a policy and the keys that it names.
-func LoadPolicy(path string) (*Policy, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the publish policy: %w", err)
-	}
-	if st.Size() > MaxPolicy {
-		return nil, fmt.Errorf("publish policy %s: %d bytes, at most %d are allowed", path, st.Size(), MaxPolicy)
-	}
-	raw, err := os.ReadFile(path)
+// LoadPolicy reads a policy and the files that it names. open is asked where the policy wants identities; nil means that
+// such a policy is refused.
+func LoadPolicy(path string, open OpenKeyless) (*Policy, error) {
+	raw, err := readLimited(path, MaxPolicy)
 	if err != nil {
 		return nil, fmt.Errorf("reading the publish policy: %w", err)
 	}
@@ -83,17 +86,54 @@ func LoadPolicy(path string) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("publish policy %s: %w", path, err)
 	}
-	for i := range p.Builders {
-		b := &p.Builders[i]
-		file := b.Key
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(filepath.Dir(path), file)
-		}
-		if b.public, err = keyfile.LoadPublic(file); err != nil {
-			return nil, fmt.Errorf("publish policy %s: builder %s: %w", path, b.ID, err)
-		}
+	if err := p.load(filepath.Dir(path), open); err != nil {
+		return nil, fmt.Errorf("publish policy %s: %w", path, err)
 	}
 	return p, nil
+}
+
+func (p *Policy) load(dir string, open OpenKeyless) error {
+	from := func(file string) string {
+		if filepath.IsAbs(file) {
+			return file
+		}
+		return filepath.Join(dir, file)
+	}
+	var err error
+	for i := range p.Builders {
+		b := &p.Builders[i]
+		if b.Key == "" {
+			continue
+		}
+		if b.public, err = keyfile.LoadPublic(from(b.Key)); err != nil {
+			return fmt.Errorf("builder %s: %w", b.ID, err)
+		}
+	}
+	if p.TrustedRoot == "" {
+		return nil
+	}
+	if open == nil {
+		return errors.New("it wants identities, which are not verified here")
+	}
+	raw, err := readLimited(from(p.TrustedRoot), MaxTrustedRoot)
+	if err != nil {
+		return fmt.Errorf("reading the trusted root: %w", err)
+	}
+	if p.keyless, err = open(raw); err != nil {
+		return fmt.Errorf("trusted root %s: %w", p.TrustedRoot, err)
+	}
+	return nil
+}
+
+func readLimited(path string, limit int64) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d are allowed", path, st.Size(), limit)
+	}
+	return os.ReadFile(path)
 }
 
 // ParsePolicy reads a policy. The keys of its builders are still files: [LoadPolicy] reads them.
@@ -102,7 +142,7 @@ func ParsePolicy(raw []byte) (*Policy, error) {
 	if err := strictjson.Decode(raw, strictjson.Options{MaxBytes: MaxPolicy, Known: true}, p); err != nil {
 		return nil, err
 	}
-	for _, check := range []func() error{p.checkHead, p.checkBuilders, p.checkLists} {
+	for _, check := range []func() error{p.checkHead, p.checkBuilders, p.checkSigners, p.checkLists} {
 		if err := check(); err != nil {
 			return nil, err
 		}
@@ -135,8 +175,11 @@ func (p *Policy) checkBuilders() error {
 		if u, err := url.Parse(b.ID); err != nil || u.Scheme == "" {
 			return fmt.Errorf("builder id %.80q is not a URI", b.ID)
 		}
-		if b.Key == "" {
-			return fmt.Errorf("builder %.80s has no key", b.ID)
+		if b.Key == "" && b.Identity == nil {
+			return fmt.Errorf("builder %.80s has no key and no identity", b.ID)
+		}
+		if b.Key != "" && b.Identity != nil {
+			return fmt.Errorf("builder %.80s has a key and an identity: name the builder twice if either may sign", b.ID)
 		}
 	}
 	if slices.Contains(p.Require, RequireProvenance) && len(p.Builders) == 0 {

@@ -191,7 +191,7 @@ func repoPublish(dir, bundle string) error {
 	}
 	var o tufrepo.PublishOptions
 	if policy := os.Getenv("POLICY"); policy != "" {
-		if o.Policy, err = attest.LoadPolicy(policy); err != nil {
+		if o.Policy, err = attest.LoadPolicy(policy, nil); err != nil {
 			return err
 		}
 	}

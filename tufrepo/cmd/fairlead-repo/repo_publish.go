@@ -9,6 +9,7 @@ import (
 
 	"github.com/fairlead/fairlead/tufrepo"
 	"github.com/fairlead/fairlead/tufrepo/attest"
+	"github.com/fairlead/fairlead/tufrepo/attest/keyless"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/cmdline"
 )
@@ -56,7 +57,7 @@ func publish(c *cli.Context) error {
 	}
 	o := tufrepo.PublishOptions{OldestRoot: c.Int64("oldest-root")}
 	if path := c.String("policy"); path != "" {
-		if o.Policy, err = attest.LoadPolicy(path); err != nil {
+		if o.Policy, err = attest.LoadPolicy(path, keyless.Open); err != nil {
 			return err
 		}
 	}
