@@ -122,7 +122,7 @@ const agentLooks = 100
 
 // virtualLooks is the number of times that a service in virtual time looks for what is due by itself. Looking is what takes
 // the processor when a month passes.
-const virtualLooks = 5000
+const virtualLooks = 1000
 
 // make makes everything that is there before the fleet.
 func (r *run) make(ctx context.Context) (err error) {
@@ -233,7 +233,7 @@ func (r *run) makeFleet(ctx context.Context) (err error) {
 	t, first := r.s.Timing, r.s.Releases[0].Version
 	r.fleet, err = fleet.New(ctx, fleet.Config{
 		Dir: filepath.Join(r.Dir, "fleet"), Units: r.s.Units, Seed: r.s.Seed, Service: r.site.URL(), CA: r.site.CA(), Root: r.site.Root(),
-		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true,
+		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true, Memory: r.out.Virtual,
 		Factory: agent.Factory{Version: first, Counter: r.counter(first)}, SlotSize: largest,
 		Poll: t.Poll.D(), FallbackPoll: t.FallbackPoll.D(), RetryWait: t.Retry.D(), RetryMax: t.RetryMax.D(), Health: t.Health.D(),
 		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(), Exchange: r.exchange, Apart: r.out.Virtual, Idle: r.idle(),

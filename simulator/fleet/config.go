@@ -32,6 +32,7 @@ type Config struct {
 	Image    string        // file: the image in slot a from the factory
 	Factory  agent.Factory // the release that Image is
 	Shared   bool          // slots are views over one store, see package frames; else files of their own
+	Memory   bool          // small files lie in memory, and end with this process; only with Shared
 
 	// SlotSize is the capacity of a slot in bytes; 0 means 1.25 times the factory image.
 	SlotSize int64

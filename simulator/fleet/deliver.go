@@ -22,6 +22,7 @@ import (
 	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/simulator/frames"
 )
 
@@ -29,9 +30,12 @@ import (
 // a fleet goes on where it was.
 func (u *unit) deliver() error {
 	for _, dir := range []string{"state", "boot"} {
-		if err := os.MkdirAll(filepath.Join(u.dir, dir), 0o700); err != nil {
+		if err := u.still().MkdirAll(filepath.Join(u.dir, dir), 0o700); err != nil {
 			return err
 		}
+	}
+	if err := os.MkdirAll(u.dir, 0o700); err != nil {
+		return err
 	}
 	if err := u.fillSlots(); err != nil {
 		return err
@@ -78,16 +82,26 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
+// still is the disk as somebody sees it who has taken it out of the machine.
+func (u *unit) still() durable.Disk {
+	return durable.Disk{FS: disk{FS: u.files, power: &power{}, lazy: u.fleet.store != nil, locks: u.fleet.locks}}
+}
+
 // cloneWait is how often a clone looks whether there is an identity to take.
 const cloneWait = 200 * time.Millisecond
 
 // takeIdentity makes the unit a clone: somebody has copied the medium of another, key and all. It reports false if ctx ended
 // first.
 func (u *unit) takeIdentity(ctx context.Context) bool {
+	from := u.fleet.units[u.cloned-1]
 	for ctx.Err() == nil {
 		errs := make([]error, 0, 2)
 		for _, name := range []string{"device.key", "identity.json"} { // the identity comes last with the other unit, too
-			errs = append(errs, copyFile(filepath.Join(u.cloned, name), filepath.Join(u.cfg.State, name)))
+			b, err := from.still().ReadFile(filepath.Join(from.cfg.State, name))
+			if err == nil {
+				err = u.still().WriteFile(filepath.Join(u.cfg.State, name), b, 0o600)
+			}
+			errs = append(errs, err)
 		}
 		if errors.Join(errs...) == nil {
 			return true

@@ -9,23 +9,23 @@ import (
 
 // disk is the file system of a unit. Without power it does nothing more.
 type disk struct {
-	durable.System
-	power *power
-	locks *locks
-	lazy  bool // nothing is flushed: it is to survive this process, not this machine
+	durable.FS // the machine's own, or memory
+	power      *power
+	locks      *locks
+	lazy       bool // nothing is flushed: it is to survive this process, not this machine
 }
 
 var _ durable.FS = disk{}
 
 // OpenFile implements durable.FS.
 func (d disk) OpenFile(name string, flag int, perm fs.FileMode) (h durable.Handle, err error) {
-	err = d.power.do(func() (err error) { h, err = d.System.OpenFile(name, flag, perm); return err })
+	err = d.power.do(func() (err error) { h, err = d.FS.OpenFile(name, flag, perm); return err })
 	return d.handle(h, err)
 }
 
 // CreateTemp implements durable.FS.
 func (d disk) CreateTemp(dir, pattern string) (h durable.Handle, err error) {
-	err = d.power.do(func() (err error) { h, err = d.System.CreateTemp(dir, pattern); return err })
+	err = d.power.do(func() (err error) { h, err = d.FS.CreateTemp(dir, pattern); return err })
 	return d.handle(h, err)
 }
 
@@ -38,22 +38,22 @@ func (d disk) handle(h durable.Handle, err error) (durable.Handle, error) {
 
 // Rename implements durable.FS.
 func (d disk) Rename(from, to string) error {
-	return d.power.do(func() error { return d.System.Rename(from, to) })
+	return d.power.do(func() error { return d.FS.Rename(from, to) })
 }
 
 // Remove implements durable.FS.
 func (d disk) Remove(name string) error {
-	return d.power.do(func() error { return d.System.Remove(name) })
+	return d.power.do(func() error { return d.FS.Remove(name) })
 }
 
 // RemoveAll implements durable.FS.
 func (d disk) RemoveAll(name string) error {
-	return d.power.do(func() error { return d.System.RemoveAll(name) })
+	return d.power.do(func() error { return d.FS.RemoveAll(name) })
 }
 
 // Mkdir implements durable.FS.
 func (d disk) Mkdir(name string, perm fs.FileMode) error {
-	return d.power.do(func() error { return d.System.Mkdir(name, perm) })
+	return d.power.do(func() error { return d.FS.Mkdir(name, perm) })
 }
 
 // Lock implements durable.FS. Where slots are no files nobody but this process has business with the unit, and its locks need not be the
@@ -61,7 +61,7 @@ func (d disk) Mkdir(name string, perm fs.FileMode) error {
 func (d disk) Lock(h durable.Handle) error {
 	own := h.(*handle)
 	if !d.lazy {
-		return d.System.Lock(own.Handle)
+		return d.FS.Lock(own.Handle)
 	}
 	if !d.locks.take(h.Name()) {
 		return durable.ErrLocked

@@ -12,7 +12,7 @@ import (
 // TestLocksWithoutDescriptors: a unit's lock is one, costs no open file, and is free again when it was given back.
 func TestLocksWithoutDescriptors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	on := durable.Disk{FS: disk{power: &power{}, lazy: true, locks: &locks{held: map[string]bool{}}}}
+	on := durable.Disk{FS: disk{FS: durable.System{}, power: &power{}, lazy: true, locks: &locks{held: map[string]bool{}}}}
 	before := descriptors(t)
 	lock, err := on.TryLock(path)
 	if err != nil {

@@ -21,7 +21,7 @@ type Seen struct {
 // Look looks at unit n when the fleet is off. An error is a unit that would not boot.
 func (f *Fleet) Look(n int) (Seen, error) {
 	u := f.units[n-1]
-	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{})
+	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{Disk: u.still()})
 	if err != nil {
 		return Seen{}, err
 	}
@@ -29,7 +29,7 @@ func (f *Fleet) Look(n int) (Seen, error) {
 	if err != nil || state.Lost {
 		return Seen{}, fmt.Errorf("%s: the state of its bootloader cannot be read: %w", u.name, err)
 	}
-	a, err := agent.New(u.cfg, agent.Options{Boot: file, Version: u.opt.Version})
+	a, err := agent.New(u.cfg, agent.Options{Boot: file, Disk: u.still(), Version: u.opt.Version})
 	if err != nil {
 		return Seen{}, err
 	}

@@ -29,7 +29,8 @@ type unit struct {
 	opt    agent.Options
 	log    *slog.Logger
 	line   *network.Line
-	cloned string // state folder of the unit whose identity it has
+	cloned int        // unit whose identity it has; 0 for its own
+	files  durable.FS // without power nobody reads or writes it
 	skew   atomic.Int64
 
 	mu     sync.Mutex
@@ -58,8 +59,9 @@ func (f *Fleet) newUnit(n int, version string, log *slog.Logger) (*unit, error) 
 		u.line.From(net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n)))
 	}
 	u.setFaults(each.Faults)
-	if each.CloneOf > 0 {
-		u.cloned = filepath.Join(f.cfg.Dir, UnitName(each.CloneOf), "state")
+	u.cloned, u.files = each.CloneOf, durable.System{}
+	if f.cfg.Memory {
+		u.files = newMemory(u.dir)
 	}
 	var err error
 	if u.cfg, err = f.cfg.agentConfig(n, u.dir); err != nil {
@@ -92,7 +94,7 @@ func (u *unit) random() float64 {
 
 // run is the life of the machine: power on, boot, agent, reboot or power cut, until ctx ends.
 func (u *unit) run(ctx context.Context) error {
-	if u.cloned != "" && !u.takeIdentity(ctx) {
+	if u.cloned != 0 && !u.takeIdentity(ctx) {
 		return nil
 	}
 	for n := 1; ctx.Err() == nil; n++ {
@@ -112,7 +114,7 @@ func (u *unit) start(ctx context.Context) error {
 	defer stop()
 	p := &power{line: u.line, stop: stop}
 	u.line.Restore()
-	on := durable.Disk{FS: disk{power: p, lazy: u.fleet.store != nil, locks: u.fleet.locks}}
+	on := durable.Disk{FS: disk{FS: u.files, power: p, lazy: u.fleet.store != nil, locks: u.fleet.locks}}
 	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{Disk: on})
 	if err != nil {
 		return fmt.Errorf("opening the bootloader: %w", err)

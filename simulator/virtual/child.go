@@ -21,7 +21,7 @@ import (
 )
 
 // childGC lets the heap grow more than usual between collections: a run is short, and wants its one processor.
-const childGC = 400
+const childGC = 800
 
 // Child carries out what it was ordered, and ends the program, where that was started to do so. Otherwise it returns at once.
 func Child() {
