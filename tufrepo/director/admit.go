@@ -25,7 +25,7 @@ func (d *Director) Admit(ctx context.Context, c *x509.Certificate) (Identity, er
 	}
 	id, key := Identity{tenant, device}, keyHash(c.RawSubjectPublicKeyInfo)
 	return id, d.Store.View(ctx, func(tx *store.Tx) error {
-		dev, err := tx.Device(device)
+		dev, err := tx.Standing(device)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return refuse(wire.CodeUnauthorized, "device %s is not known here: enrol it again", device)
@@ -48,7 +48,7 @@ func KeyHash(pub crypto.PublicKey) ([]byte, error) {
 }
 
 // stands says whether a device that has proved who it is may come in.
-func stands(dev store.Device) error {
+func stands(dev store.Standing) error {
 	switch {
 	case !dev.Revoked.IsZero():
 		return refuse(wire.CodeRevoked, "device %s was revoked on %s", dev.ID, dev.Revoked.Format(time.RFC3339))

@@ -18,7 +18,7 @@ func (d *Director) Named(ctx context.Context, tenant, device string) (Identity, 
 		case err != nil:
 			return err
 		}
-		return stands(dev)
+		return stands(dev.Standing())
 	})
 }
 

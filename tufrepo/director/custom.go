@@ -180,7 +180,7 @@ func (d *Director) Login(ctx context.Context, user, key string) (Identity, error
 			return notFound(err, "device %s is not known here any more", c.ID)
 		}
 		id = Identity{c.Tenant, dev.ID}
-		return stands(dev)
+		return stands(dev.Standing())
 	})
 	return id, err
 }

@@ -48,6 +48,27 @@ func scanDevice(r scanner) (Device, error) {
 	return d, err
 }
 
+// Standing is what of a device says whether it may come in, which it asks at every poll.
+type Standing struct {
+	ID, Tenant string
+	Key        []byte
+	Revoked    time.Time
+	CloudOff   bool
+}
+
+// Standing is that of one device, or ErrNotFound.
+func (t *Tx) Standing(id string) (Standing, error) {
+	return get(t, func(r scanner) (Standing, error) {
+		s, revoked := Standing{ID: id}, int64(0)
+		err := r.Scan(&s.Tenant, &s.Key, &revoked, &s.CloudOff)
+		s.Revoked = fromUnix(revoked)
+		return s, err
+	}, `SELECT tenant, key, revoked, cloud_off FROM devices WHERE id = ?`, id)
+}
+
+// Standing is what of the device says whether it may come in.
+func (d Device) Standing() Standing { return Standing{d.ID, d.Tenant, d.Key, d.Revoked, d.CloudOff} }
+
 // AddDevice stores a new device, and its group if that is new.
 func (t *Tx) AddDevice(d Device) error {
 	if d.Group != "" {
