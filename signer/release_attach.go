@@ -64,6 +64,19 @@ func ReadProvenance(path string) (Attachment, error) {
 	return Attachment{Type: attest.TypeProvenance, File: path, raw: raw, about: p.About}, nil
 }
 
+// ReadAttestation reads an attestation of whatever predicate from a file: a statement in its envelope, or a Sigstore bundle.
+func ReadAttestation(path string) (Attachment, error) {
+	raw, err := readFile(path, attest.MaxStatement)
+	if err != nil {
+		return Attachment{}, err
+	}
+	a, err := attest.Parse(raw)
+	if err != nil {
+		return Attachment{}, refuse("%s: %w", path, err)
+	}
+	return Attachment{Type: a.Type, File: path, raw: raw, about: a.About}, nil
+}
+
 // ReadVEX reads an OpenVEX document from a file.
 func ReadVEX(path string) (Attachment, error) {
 	raw, err := readFile(path, attest.MaxVEX)
@@ -80,7 +93,7 @@ func ReadVEX(path string) (Attachment, error) {
 func (o ReleaseOptions) attach(dir string, m *firmware.Manifest) error {
 	for _, a := range o.Attachments {
 		if a.about != nil && !a.about(m.Image.SHA256) {
-			return refuse("%s is not about %s: none of its subjects has SHA-256 %v; attach the provenance of this image", a.File, o.Image, m.Image.SHA256)
+			return refuse("%s is not about %s: none of its subjects has SHA-256 %v; attach what was said of this image", a.File, o.Image, m.Image.SHA256)
 		}
 		blob := firmware.Blob{Length: int64(len(a.raw)), SHA256: firmware.Sum(a.raw)}
 		if err := durable.WriteFile(filepath.Join(dir, bundle.BlobName(blob.SHA256)), a.raw, 0o644); err != nil {

@@ -79,6 +79,55 @@ func ParseStatement(raw []byte) (*Statement, error) {
 	return s, s.parse()
 }
 
+// Attestation is one of whatever type, as much of it as there is to know before anybody verifies a signature.
+type Attestation struct {
+	Type  string // under which it stands in a manifest
+	About func(image firmware.Digest) bool
+}
+
+// Parse reads a statement in its envelope, bare or in a Sigstore bundle, or a bundle that signs the image itself.
+func Parse(raw []byte) (*Attestation, error) {
+	if sum, ok := messageDigest(raw); ok {
+		return &Attestation{TypeBundle, func(image firmware.Digest) bool { return image == sum }}, nil
+	}
+	s, err := ParseStatement(raw)
+	if err != nil {
+		return nil, fmt.Errorf("reading the attestation: %w", err)
+	}
+	switch {
+	case unsignedTypes[s.Predicate] || s.Predicate == TypeBundle:
+		return nil, fmt.Errorf("reading the attestation: predicateType %s is the type of documents without an envelope: attach the document itself", s.Predicate)
+	case s.Predicate == TypeProvenance:
+		_, err = ParseProvenance(raw)
+	default:
+		err = firmware.CheckAttestationType(s.Predicate)
+	}
+	return &Attestation{s.Predicate, s.About}, err
+}
+
+// messageDigest finds the SHA-256 of what a bundle without an envelope signs.
+func messageDigest(raw []byte) (sum firmware.Digest, ok bool) {
+	var b struct {
+		MediaType string `json:"mediaType"`
+		Message   *struct {
+			Digest struct {
+				Algorithm string `json:"algorithm"`
+				Digest    []byte `json:"digest"`
+			} `json:"messageDigest"`
+		} `json:"messageSignature"`
+	}
+	if err := strictjson.Decode(raw, strictjson.Options{MaxBytes: MaxStatement, AllowNull: true}, &b); err != nil {
+		return sum, false
+	}
+	if !strings.HasPrefix(b.MediaType, bundleTypes) || b.Message == nil {
+		return sum, false
+	}
+	if b.Message.Digest.Algorithm == "SHA2_256" && len(b.Message.Digest.Digest) == len(sum) {
+		sum = firmware.Digest(b.Message.Digest.Digest)
+	}
+	return sum, true
+}
+
 // openBundle finds the envelope. That of a bundle is one of many members; a bare one has no other members, and each of them counts.
 func openBundle(raw []byte) (e envelope, bundled bool, err error) {
 	var b struct {

@@ -28,7 +28,8 @@ func releaseCommand() *cli.Command {
 		&cli.StringSliceFlag{Name: "sbom", Usage: "SBOM `FILE`, CycloneDX or SPDX as JSON; again for more"},
 		&cli.StringFlag{Name: "sbom-from", Usage: "make an SBOM of the packages of the root file system in `DIR` (dpkg, apk, opkg)"},
 		&cli.StringSliceFlag{Name: "vex", Usage: "OpenVEX `FILE`: which vulnerabilities do no harm in this release, and why; again for more"},
-		&cli.StringSliceFlag{Name: "provenance", Usage: "`FILE` with SLSA provenance v1 of the image, in DSSE; again for more"},
+		&cli.StringSliceFlag{Name: "provenance", Usage: "`FILE` with SLSA provenance v1 of the image, in DSSE or in a Sigstore bundle; again for more"},
+		&cli.StringSliceFlag{Name: "attestation", Usage: "`FILE` with another statement on the image, in DSSE or in a Sigstore bundle, or a bundle that signs the image; again for more"},
 		&cli.IntFlag{Name: "keep", Usage: "list at most this many releases, the newest",
 			DefaultText: fmt.Sprintf("once there are more than %d, the newest %d", signer.MaxTargets, signer.DefaultKeep)},
 		&cli.StringSliceFlag{Name: "patch-from", Usage: "make a patch from this release, `VERSION`, or VERSION=IMAGE where the repository lacks its artifact; again for more"},
@@ -193,6 +194,11 @@ func attachments(c *cli.Context) ([]signer.Attachment, error) {
 	}
 	for _, path := range c.StringSlice("provenance") {
 		if err := add(signer.ReadProvenance(path)); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range c.StringSlice("attestation") {
+		if err := add(signer.ReadAttestation(path)); err != nil {
 			return nil, err
 		}
 	}
