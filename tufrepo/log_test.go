@@ -163,8 +163,12 @@ func TestWitnessesAreDown(t *testing.T) {
 	if l.Policy(2) != policy {
 		t.Fatal("the witness came back elsewhere")
 	}
-	if done := w.publish(dir); done.LogSize != 2 {
+	done := w.publish(dir)
+	if done.LogSize != 2 {
 		t.Errorf("the entry was added twice: %+v", done)
+	}
+	if len(done.Missed) != 1 || done.Missed[0].Witness != "w1" || !strings.Contains(done.Missed[0].Why, "connection refused") {
+		t.Errorf("missed %+v, want w1, which is down", done.Missed)
 	}
 	w.mustSee(w.device(), "1.0.0", "1.1.0")
 }

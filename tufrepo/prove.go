@@ -35,6 +35,12 @@ func (p *publication) putProofs(ctx context.Context) error {
 	return p.prove(ctx, policy, lacking)
 }
 
+// MissedWitness is a witness that has not cosigned, though enough others have.
+type MissedWitness struct {
+	Witness string `json:"witness"` // its name in the policy
+	Why     string `json:"why"`
+}
+
 // proofless is a release without a proof.
 type proofless struct {
 	bundle.Entry
@@ -73,7 +79,10 @@ func (p *publication) prove(ctx context.Context, policy *tlog.Policy, lacking []
 	if err != nil {
 		return err
 	}
-	newest.Bytes, err = witness.Collector{Consistency: l.Consistency, Known: known}.Collect(ctx, policy, newest.Bytes)
+	missed := func(name string, why error) {
+		p.result.Missed = append(p.result.Missed, MissedWitness{name, why.Error()})
+	}
+	newest.Bytes, err = witness.Collector{Consistency: l.Consistency, Known: known, Missed: missed}.Collect(ctx, policy, newest.Bytes)
 	if err != nil {
 		return fmt.Errorf("having the log's checkpoint cosigned: %w", err)
 	}

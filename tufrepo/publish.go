@@ -38,6 +38,8 @@ type Published struct {
 	Bytes     int64            `json:"bytes"`    // of the new blobs
 	Logged    int              `json:"logged"`   // releases for which proofs were made that they stand in the log
 	LogSize   uint64           `json:"log_size"` // entries of the log then; 0 if no proof was made
+	// Missed are witnesses that have not cosigned it, though enough have.
+	Missed []MissedWitness `json:"missed,omitempty"`
 }
 
 // Release is one release of a product.

@@ -97,6 +97,9 @@ func writePublished(w io.Writer, p tufrepo.Published) {
 	if p.Logged > 0 {
 		fmt.Fprintf(w, "proved %d releases to stand in the log, which has %d entries\n", p.Logged, p.LogSize)
 	}
+	for _, m := range p.Missed {
+		fmt.Fprintf(w, "witness %s has not cosigned: %s\n", m.Witness, m.Why)
+	}
 	if p.Blobs > 0 {
 		fmt.Fprintf(w, "copied %d blobs, %d bytes\n", p.Blobs, p.Bytes)
 	}
