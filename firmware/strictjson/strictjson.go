@@ -139,14 +139,14 @@ func (w *walker) value(depth int) error {
 }
 
 func (w *walker) container(depth int) error {
-	if depth > MaxDepth {
-		return fmt.Errorf("nested deeper than %d levels", MaxDepth)
-	}
 	var seen map[string]string // of an object: folded name to name
 	if w.b[w.at] == '{' {
 		seen = map[string]string{}
 	}
 	w.at++
+	if depth > MaxDepth {
+		return fmt.Errorf("nested deeper than %d levels", MaxDepth)
+	}
 	for {
 		if c := w.begin(); c == '}' || c == ']' {
 			w.at++
