@@ -43,7 +43,7 @@ func wrap(statement []byte) []byte {
 // Each file of testdata/refused says in its first line what the refusal must say.
 func TestRefused(t *testing.T) {
 	files, err := filepath.Glob("testdata/refused/*.txt")
-	if err != nil || len(files) < 40 {
+	if err != nil || len(files) < 90 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, path := range files {
@@ -73,8 +73,15 @@ func parse(name string, body []byte) (err error) {
 		_, err = attest.ParsePolicy(body)
 	case "vex":
 		_, err = attest.ParseVEX(body)
+	case "said":
+		_, err = attest.Parse(body)
 	}
 	return err
+}
+
+// inBundle puts an envelope into a Sigstore bundle that proves nothing.
+func inBundle(envelope []byte) []byte {
+	return fmt.Appendf(nil, `{"mediaType":%q,"verificationMaterial":{"tlogEntries":[]},"dsseEnvelope":%s}`, attest.TypeBundle, envelope)
 }
 
 func TestParseSBOM(t *testing.T) {
@@ -302,8 +309,13 @@ func FuzzParseSBOM(f *testing.F) {
 
 func FuzzParseProvenance(f *testing.F) {
 	seeds(f, "statement", "statement.json")
+	seeds(f, "provenance", "statement.json")
+	seeds(f, "said", "statement.json")
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		for _, raw := range [][]byte{raw, wrap(raw)} {
+		for _, raw := range [][]byte{raw, wrap(raw), inBundle(raw), inBundle(wrap(raw))} {
+			if a, err := attest.Parse(raw); err == nil && (firmware.CheckAttestationType(a.Type) != nil || a.About(firmware.Digest{})) {
+				t.Errorf("%+v", a)
+			}
 			p, err := attest.ParseProvenance(raw)
 			if err == nil && (p.Builder == "" || len(p.Subjects) == 0 || p.About(firmware.Digest{})) {
 				t.Errorf("%+v", p)

@@ -88,7 +88,7 @@ type Attestation struct {
 // Parse reads a statement in its envelope, bare or in a Sigstore bundle, or a bundle that signs the image itself.
 func Parse(raw []byte) (*Attestation, error) {
 	if sum, ok := messageDigest(raw); ok {
-		return &Attestation{TypeBundle, func(image firmware.Digest) bool { return image == sum }}, nil
+		return &Attestation{TypeBundle, func(image firmware.Digest) bool { return !image.IsZero() && image == sum }}, nil
 	}
 	s, err := ParseStatement(raw)
 	if err != nil {
