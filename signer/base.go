@@ -55,11 +55,7 @@ func ReadBase(dir, root string) (*Base, error) {
 // manifest is not in the folder are passed over.
 func (b *Base) findManifest(has func(*firmware.Manifest) bool) (path string, m *firmware.Manifest, err error) {
 	for _, product := range b.Products() {
-		entries, err := bundle.Releases(product, b.Role(product))
-		if err != nil {
-			return "", nil, refusal{err}
-		}
-		for _, e := range entries {
+		for _, e := range b.Releases(product) {
 			m, err := b.Manifest(e.Path)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue

@@ -124,11 +124,7 @@ func (v *verifier) logged(base *Base) error {
 		dir = v.Repo
 	}
 	for _, product := range base.Products() {
-		releases, err := bundle.Releases(product, base.Role(product))
-		if err != nil {
-			return refuse("%s: %w", product, err)
-		}
-		for _, e := range releases {
+		for _, e := range base.Releases(product) {
 			if err := proved(dir, policy, e); err != nil {
 				return refuse("release %s is not proved to stand in the log: %w", e.Path, err)
 			}

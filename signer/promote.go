@@ -32,16 +32,12 @@ func Promote(ctx context.Context, o PromoteOptions) (*Draft, error) {
 	if published == nil {
 		return nil, refuse("product %q has no releases here; there are %s", o.Product, list(o.Base.Products()))
 	}
-	entries, err := bundle.Releases(o.Product, published)
-	if err != nil {
-		return nil, refuse("the published %s: %w", o.Product, err)
-	}
 	role, err := successor(published, o.Now, o.Lifetime)
 	if err != nil {
 		return nil, err
 	}
 	for _, version := range o.Versions {
-		if err := o.move(role, entries, version); err != nil {
+		if err := o.move(role, o.Base.Releases(o.Product), version); err != nil {
 			return nil, err
 		}
 	}
@@ -105,11 +101,14 @@ func signProduct(role *targetsMeta, base *Base, product string, keys []keyfile.S
 
 // channelWords tell of releases that stay and change their channel.
 func channelWords(before, now []bundle.Entry) []string {
+	was := map[string]firmware.Channel{}
+	for _, e := range before {
+		was[e.Path] = e.Channel
+	}
 	var out []string
 	for _, e := range now {
-		i := slices.IndexFunc(before, func(b bundle.Entry) bool { return b.Path == e.Path })
-		if i >= 0 && before[i].Channel != e.Channel {
-			out = append(out, fmt.Sprintf("release %s (counter %d) goes from channel %s to %s: %s", e.Version, e.Counter, before[i].Channel, e.Channel, takers(e.Channel)))
+		if old, ok := was[e.Path]; ok && old != e.Channel {
+			out = append(out, fmt.Sprintf("release %s (counter %d) goes from channel %s to %s: %s", e.Version, e.Counter, old, e.Channel, takers(e.Channel)))
 		}
 	}
 	return out

@@ -68,16 +68,12 @@ func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := o.manifest(role)
+	manifest, err := o.manifest()
 	if err != nil {
 		return nil, err
 	}
-	entries, err := bundle.Releases(o.Product, role)
-	if err != nil {
-		return nil, refuse("the published %s: %w", o.Product, err)
-	}
 	patches := &patcher{ReleaseOptions: o, warnings: o.Base.warnings(o.Now, o.Product)}
-	if err := patches.choose(ctx, entries); err != nil {
+	if err := patches.choose(ctx, o.Base.Releases(o.Product)); err != nil {
 		return nil, err
 	}
 	err = stage(ctx, o.Out, func(dir string) error {
@@ -129,8 +125,8 @@ func (o ReleaseOptions) role() (*targetsMeta, error) {
 }
 
 // manifest is the manifest without the image, checked as far as that goes before the long work begins.
-func (o ReleaseOptions) manifest(role *targetsMeta) (*firmware.Manifest, error) {
-	highest, err := o.highest(role)
+func (o ReleaseOptions) manifest() (*firmware.Manifest, error) {
+	highest, err := o.highest(o.Base.Releases(o.Product))
 	if err != nil {
 		return nil, err
 	}
@@ -165,13 +161,9 @@ func checkEarly(m firmware.Manifest) error {
 }
 
 // highest is the highest counter of the product so far. It refuses a version that was released already.
-func (o ReleaseOptions) highest(role *targetsMeta) (int64, error) {
-	entries, err := bundle.Releases(o.Product, role)
-	if err != nil {
-		return 0, refuse("the published %s: %w", o.Product, err)
-	}
+func (o ReleaseOptions) highest(released []bundle.Entry) (int64, error) {
 	highest := int64(0)
-	for _, e := range entries {
+	for _, e := range released {
 		// Names that differ only by case would make a file that devices refuse to read.
 		if strings.EqualFold(e.Version, o.Version) {
 			return 0, refuse("%s %s is released already, with counter %d; a release never changes: choose another version", o.Product, e.Version, e.Counter)
@@ -219,8 +211,11 @@ func (o ReleaseOptions) prune(role *targetsMeta) []string {
 	if o.Keep > 0 {
 		limit, keep = min(o.Keep, MaxTargets), min(o.Keep, MaxTargets)
 	}
+	if len(role.Signed.Targets) <= limit {
+		return nil
+	}
 	entries, err := bundle.Releases(o.Product, role)
-	if err != nil || len(entries) <= limit {
+	if err != nil {
 		return nil
 	}
 	old := entries[:len(entries)-keep]

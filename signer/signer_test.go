@@ -147,7 +147,7 @@ func TestVersionsThatDifferByCaseAreOne(t *testing.T) {
 	custom := bytes.ReplaceAll(*entry.Custom, []byte("0.1.0"), []byte("0.1.0-RC"))
 	*entry.Custom = custom
 	role.Signed.Targets = map[string]*metadata.TargetFiles{"cam/0.1.0-RC.json": entry}
-	_, err := ReleaseOptions{Product: "cam", Version: "0.1.0-rc"}.highest(role)
+	_, err := ReleaseOptions{Product: "cam", Version: "0.1.0-rc"}.highest(must(bundle.Releases("cam", role))(t))
 	refused(t, err, "cam 0.1.0-RC is released already")
 }
 

@@ -203,13 +203,15 @@ func (f *folder) productChanges(old *targetsMeta, file *metaFile) ([]string, err
 	}
 	var before []bundle.Entry
 	if old != nil {
-		if before, err = bundle.Releases(file.role, old); err != nil {
-			return nil, refuse("the published %s: %w", file.role, err)
-		}
+		before = f.base.Releases(file.role)
+	}
+	known := map[string]firmware.Blob{}
+	for _, e := range before {
+		known[e.Path] = e.Blob
 	}
 	var out []string
 	for _, e := range now {
-		if slices.ContainsFunc(before, func(b bundle.Entry) bool { return b.Path == e.Path && b.Blob == e.Blob }) {
+		if known[e.Path] == e.Blob {
 			continue
 		}
 		lines, err := f.releaseWords(file, e)

@@ -45,6 +45,9 @@ func (p *publication) rehearseFrom(ctx context.Context, view fs.FS, root []byte)
 		return err
 	}
 	for product := range p.result.Products {
+		if slices.ContainsFunc(p.result.Releases, func(r Release) bool { return r.Product == product }) {
+			continue // its releases are looked for below
+		}
 		if _, err := c.Targets(ctx, product); err != nil {
 			return fmt.Errorf("product %s: %w", product, err)
 		}

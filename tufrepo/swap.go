@@ -30,11 +30,13 @@ func (r *Repo) swap(ctx context.Context, base *bundle.Base, c transition) (*bund
 	if err != nil {
 		return nil, fmt.Errorf("trying the result, before anything is changed: %w", err)
 	}
-	used, err := reachable(next)
+	change := newStep(base, next)
+	used, err := change.entered()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.forget(used); err != nil {
+	journal, err := r.forget(used)
+	if err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -49,7 +51,7 @@ func (r *Repo) swap(ctx context.Context, base *bundle.Base, c transition) (*bund
 			return nil, err
 		}
 	}
-	if err := r.notice(used); err != nil {
+	if err := r.notice(journal, change); err != nil {
 		r.log.Warn("the journal of unreferenced files was not written: gc will keep them longer", "error", err)
 	}
 	return next, nil

@@ -60,6 +60,7 @@ type Base struct {
 	snapshot  *Doc[metadata.SnapshotType]
 	targets   *Doc[metadata.TargetsType]
 	products  map[string]*Doc[metadata.TargetsType]
+	releases  map[string][]Entry
 
 	policy     *tlog.Policy
 	policyText []byte
@@ -106,6 +107,10 @@ func (b *Base) TargetsDoc() *Doc[metadata.TargetsType]         { return b.target
 func (b *Base) Timestamp() *Doc[metadata.TimestampType]        { return b.timestamp }
 func (b *Base) Snapshot() *Doc[metadata.SnapshotType]          { return b.snapshot }
 func (b *Base) Product(name string) *Doc[metadata.TargetsType] { return b.products[name] }
+
+// Releases are those of a product's role, by rising counter; none if it was never published or is no longer delegated. Callers
+// do not change them.
+func (b *Base) Releases(product string) []Entry { return b.releases[product] }
 
 func metaOf[T metadata.Roles](d *Doc[T]) *metadata.Metadata[T] {
 	if d == nil {

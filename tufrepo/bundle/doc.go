@@ -24,13 +24,16 @@
 // version at a time; thresholds of distinct keys; one delegation per product,
 // for exactly that product's paths; manifests by length, hash, path and
 // product; counters that only grow; blobs by length and hash; the head of every
-// artifact and patch, and that a patch is smaller than the artifact. Go-tuf's
-// own verification always has the last word; what this package adds is
-// stricter.
+// artifact and patch, and that a patch is smaller than the artifact. Of the
+// top-level roles go-tuf's own verification has the last word; what this
+// package adds is stricter. The signatures of products are counted here.
 //
 // Metadata is read with limits, then by strictjson, then by go-tuf behind a
 // recover, then printed again: bytes that go-tuf would read but not sign for
-// (it forgets unknown members in places) are refused.
+// (it forgets unknown members in places) are refused. The file of a product
+// lists up to 200 releases and is read at every step of each: where it is exactly
+// what this toolchain prints it is read and printed without go-tuf, with the
+// same result.
 //
 // Not promised: that an image is any good, that the artifact unpacks to it and
 // the patches make it, or that any device has their bases; Check compares the

@@ -67,23 +67,21 @@ func (e Entry) LogEntry() ([]byte, error) {
 }
 
 // Releases lists what a product's role holds, by rising counter. Entries that
-// are not releases of that product are an error.
+// are not releases of that product are an error, which holds all that is wrong.
 func Releases(product string, role *metadata.Metadata[metadata.TargetsType]) ([]Entry, error) {
-	if err := errors.Join(productFaults(product, role)...); err != nil {
-		return nil, err
+	all, faults := listed(product, role)
+	return all, errors.Join(faults...)
+}
+
+// listed is Releases with all that is wrong with the role, whoever signed it.
+func listed(product string, role *metadata.Metadata[metadata.TargetsType]) ([]Entry, []error) {
+	all, faults := entries(product, role)
+	channels, channelFaults := channels(product, role)
+	if faults = append(faults, channelFaults...); len(faults) > 0 {
+		return nil, faults
 	}
-	channels, err := firmware.ParseChannels(role.Signed.UnrecognizedFields)
-	if err != nil {
-		return nil, err
-	}
-	var all []Entry
-	for path, t := range role.Signed.Targets {
-		e, err := parseEntry(path, t)
-		if err != nil {
-			return nil, err
-		}
-		e.Channel = cmp.Or(channels[e.Version], firmware.Stable)
-		all = append(all, e)
+	for i, e := range all {
+		all[i].Channel = cmp.Or(channels[e.Version], firmware.Stable)
 	}
 	slices.SortFunc(all, func(a, b Entry) int { return int(a.Counter - b.Counter) })
 	return all, nil
@@ -126,16 +124,36 @@ func entryOf(path string, t *metadata.TargetFiles) (Entry, error) {
 	return e, e.checkCustom()
 }
 
-// parseCustom reads the custom object strictly. One that prints back as it stood needs no second look: a product has up to 200
-// releases, and each is read at every step.
+// parseCustom reads the custom object strictly.
 func parseCustom(raw []byte) (c Custom, err error) {
-	if len(raw) <= maxCustom && json.Unmarshal(raw, &c) == nil {
-		if printed, err := json.Marshal(c); err == nil && bytes.Equal(printed, raw) {
-			return c, nil
-		}
+	if c, ok := readCustom(raw); ok {
+		return c, nil
 	}
-	c = Custom{}
 	return c, strictjson.Decode(raw, strictjson.Options{MaxBytes: maxCustom, Known: true}, &c)
+}
+
+// readCustom reads the object in the form that [Target] prints, and none other.
+func readCustom(raw []byte) (c Custom, ok bool) {
+	if !isCustom(raw) {
+		return c, false
+	}
+	r := &listingReader{rest: raw}
+	r.want(`{"counter":`)
+	c.Counter = r.numberUntil(`,"hardware":[`)
+	c.Hardware = []string{}
+	for r.has(`"`) || r.has(`,"`) {
+		c.Hardware = append(c.Hardware, string(r.until(`"`)))
+	}
+	r.want(`],"product":"`)
+	c.Product = string(r.until(`","version":"`))
+	c.Version = string(r.until(`"}`))
+	return c, !r.bad
+}
+
+func isCustom(raw []byte) bool {
+	r := listingReader{rest: raw}
+	r.custom()
+	return !r.bad && len(r.rest) == 0 && len(raw) <= maxCustom
 }
 
 func (e Entry) checkCustom() error {

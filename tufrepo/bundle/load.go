@@ -140,7 +140,7 @@ func (b *Base) loadTargets() error {
 // delegated stays in the snapshot for ever, because clients refuse a snapshot
 // that forgets a role; nobody vouches for it any more, so only its number counts.
 func (b *Base) loadProducts() error {
-	b.products = map[string]*Doc[metadata.TargetsType]{}
+	b.products, b.releases = map[string]*Doc[metadata.TargetsType]{}, map[string][]Entry{}
 	for _, product := range b.Delegated() {
 		if b.snapshot.Meta.Signed.Meta[product+".json"] == nil {
 			continue
@@ -149,11 +149,11 @@ func (b *Base) loadProducts() error {
 		if err != nil {
 			return err
 		}
-		err = errors.Join(append(productFaults(product, doc.Meta), verify(b.targets.Meta, product, doc.Meta))...)
-		if err != nil {
+		releases, err := Releases(product, doc.Meta)
+		if err = errors.Join(err, verify(b.targets.Meta, product, doc.Meta)); err != nil {
 			return fmt.Errorf("%s: %w", doc.Name, err)
 		}
-		b.products[product] = doc
+		b.products[product], b.releases[product] = doc, releases
 	}
 	return nil
 }
@@ -196,7 +196,16 @@ func (b *Base) verifiedBySomeRoot(role string, m any) error {
 	return errs
 }
 
-// verify is go-tuf's VerifyDelegate behind a recover.
+// verify is go-tuf's VerifyDelegate behind a recover. That prints the whole document for each key; the signatures of a product's
+// file are counted over one printing, by the same rule, and its delegation has passed targetsFaults.
 func verify[T metadata.Roles](delegator *metadata.Metadata[T], role string, m any) error {
+	targets, delegates := any(delegator).(*listing)
+	if product, ok := m.(*listing); ok && delegates {
+		s, err := Count(role, ByTargets(targets, role), product)
+		if err == nil && !s.Enough() {
+			err = errors.New(s.String())
+		}
+		return err
+	}
 	return guard(func() error { return delegator.VerifyDelegate(role, m) })
 }

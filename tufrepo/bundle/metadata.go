@@ -42,24 +42,39 @@ func Expiry(now time.Time, d time.Duration) time.Time {
 // below 1, an expiry that is not a whole second of UTC, and any member that
 // would not be covered by the signatures.
 func Parse[T metadata.Roles](b []byte) (*metadata.Metadata[T], error) {
-	if err := strictjson.Check(b, strictjson.Options{MaxBytes: limit[T]()}); err != nil {
-		return nil, fmt.Errorf("reading %s metadata: %w", typeOf[T](), err)
-	}
-	m := &metadata.Metadata[T]{}
-	err := guard(func() error { _, err := m.FromBytes(b); return err })
+	m, err := parse[T](b)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s metadata: %w", typeOf[T](), err)
 	}
-	if err := checkForm(m, b); err != nil {
-		return nil, fmt.Errorf("reading %s metadata: %w", typeOf[T](), err)
-	}
 	return m, nil
+}
+
+func parse[T metadata.Roles](b []byte) (*metadata.Metadata[T], error) {
+	if m, ok := any(readListing(b)).(*metadata.Metadata[T]); ok && m != nil {
+		return m, checkForm(m)
+	}
+	if err := strictjson.Check(b, strictjson.Options{MaxBytes: limit[T]()}); err != nil {
+		return nil, err
+	}
+	m := &metadata.Metadata[T]{}
+	if err := guard(func() error { _, err := m.FromBytes(b); return err }); err != nil {
+		return nil, err
+	}
+	if err := checkForm(m); err != nil {
+		return nil, err
+	}
+	return m, checkPrintsBack(m, b)
 }
 
 // Encode prints metadata: compact JSON in one fixed order.
 func Encode[T metadata.Roles](m *metadata.Metadata[T]) ([]byte, error) {
 	if m.Signatures == nil {
 		m.ClearSignatures()
+	}
+	if l, ok := any(m).(*listing); ok {
+		if b := printListing(l); b != nil {
+			return b, nil
+		}
 	}
 	b, err := m.ToBytes(false)
 	if err != nil {
@@ -70,6 +85,9 @@ func Encode[T metadata.Roles](m *metadata.Metadata[T]) ([]byte, error) {
 
 // RoleType tells the _type of metadata: root, targets, snapshot or timestamp.
 func RoleType(b []byte) (string, error) {
+	if readListing(b) != nil {
+		return metadata.TARGETS, nil
+	}
 	if err := strictjson.Check(b, strictjson.Options{MaxBytes: MaxTargets}); err != nil {
 		return "", fmt.Errorf("reading metadata: %w", err)
 	}
@@ -91,6 +109,9 @@ func RoleType(b []byte) (string, error) {
 // bytes. An older signature of the same key is replaced: two of them would
 // make a file that no client loads. The other signatures stay.
 func Sign(b []byte, s keyfile.Signer) ([]byte, error) {
+	if m := readListing(b); m != nil && checkForm(m) == nil {
+		return signAgain(m, s)
+	}
 	role, err := RoleType(b)
 	if err != nil {
 		return nil, err
@@ -112,6 +133,10 @@ func signBytes[T metadata.Roles](b []byte, s keyfile.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return signAgain(m, s)
+}
+
+func signAgain[T metadata.Roles](m *metadata.Metadata[T], s keyfile.Signer) ([]byte, error) {
 	if err := SignMetadata(m, s); err != nil {
 		return nil, err
 	}
@@ -141,6 +166,11 @@ func SignedDigest[T metadata.Roles](m *metadata.Metadata[T]) (firmware.Digest, e
 }
 
 func canonical[T metadata.Roles](m *metadata.Metadata[T]) (payload []byte, err error) {
+	if l, ok := any(m).(*listing); ok {
+		if payload := appendSigned(nil, &l.Signed); payload != nil {
+			return payload, nil
+		}
+	}
 	err = guard(func() error { payload, err = cjson.EncodeCanonical(m.Signed); return err })
 	if err != nil {
 		return nil, fmt.Errorf("printing %s metadata for signing: %w", typeOf[T](), err)
@@ -159,7 +189,7 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-func checkForm[T metadata.Roles](m *metadata.Metadata[T], b []byte) error {
+func checkForm[T metadata.Roles](m *metadata.Metadata[T]) error {
 	c := commonOf(m)
 	switch {
 	case !strings.HasPrefix(c.spec, "1."):
@@ -174,7 +204,7 @@ func checkForm[T metadata.Roles](m *metadata.Metadata[T], b []byte) error {
 			return fmt.Errorf("signature by %.80q, which is not a key id", sig.KeyID)
 		}
 	}
-	return checkPrintsBack(m, b)
+	return nil
 }
 
 func checkPrintsBack[T metadata.Roles](m *metadata.Metadata[T], b []byte) error {

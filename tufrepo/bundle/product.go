@@ -47,9 +47,7 @@ func (c *checker) keptProduct(product string) {
 			fmt.Sprintf("add version %d, signed by the new keys, to the bundle", have+1))
 		return
 	}
-	if releases, err := Releases(product, kept); err == nil {
-		c.plan.Listed = append(c.plan.Listed, releases...)
-	}
+	c.plan.Listed = append(c.plan.Listed, c.base.Releases(product)...)
 }
 
 func (c *checker) checkProduct(product, file string) error {
@@ -58,7 +56,8 @@ func (c *checker) checkProduct(product, file string) error {
 		c.refuse(product, file, err)
 		return nil
 	}
-	if faults := productFaults(product, doc.Meta); len(faults) > 0 {
+	releases, faults := listed(product, doc.Meta)
+	if len(faults) > 0 {
 		c.refuse(product, file, faults...)
 		return nil
 	}
@@ -66,35 +65,23 @@ func (c *checker) checkProduct(product, file string) error {
 	if old := c.base.Targets(); old != nil {
 		also = ByTargets(old, product).KeyIDs
 	}
-	if signed(c, file, product, doc.Meta, []Entitled{ByTargets(c.targets, product)}, also) {
-		if err := verify(c.targets, product, doc.Meta); err != nil {
-			c.refuse(product, file, err)
-		}
-	}
+	signed(c, file, product, doc.Meta, []Entitled{ByTargets(c.targets, product)}, also)
 	c.unexpired(product, file, doc.Meta.Signed.Expires)
 	c.plan.Products = append(c.plan.Products, doc.file())
 	c.plan.Meta[product+".json"] = doc.MetaFile()
-	return c.checkReleases(product, file, doc.Meta)
+	return c.checkReleases(product, file, doc.Meta, releases)
 }
 
 // checkReleases judges what the new role lists and the old did not. A release
 // may be withdrawn; it cannot become another, and none goes below the highest
 // counter.
-func (c *checker) checkReleases(product, file string, role *metadata.Metadata[metadata.TargetsType]) error {
-	releases, err := Releases(product, role)
-	if err != nil {
-		return err
-	}
+func (c *checker) checkReleases(product, file string, role *metadata.Metadata[metadata.TargetsType], releases []Entry) error {
 	c.plan.Listed = append(c.plan.Listed, releases...)
 	old := map[string]*metadata.TargetFiles{}
 	top := int64(0)
 	if before := c.base.Role(product); before != nil {
 		maps.Copy(old, before.Signed.Targets)
-		known, err := Releases(product, before)
-		if err != nil {
-			return err
-		}
-		if len(known) > 0 {
+		if known := c.base.Releases(product); len(known) > 0 {
 			top = known[len(known)-1].Counter
 		}
 	}
@@ -141,20 +128,12 @@ func (c *checker) checkRelease(product string, e Entry) error {
 // folder can serve for several releases. Their blobs are planned all the same: a
 // publisher that finds one damaged replaces it.
 func (c *checker) markKnown(product string) error {
-	role := c.base.Role(product)
-	if role == nil {
-		return nil
-	}
-	for path, t := range role.Signed.Targets {
-		e, err := parseEntry(path, t)
-		if err != nil {
-			return err
-		}
-		raw := c.manifests[path]
+	for _, e := range c.base.Releases(product) {
+		raw := c.manifests[e.Path]
 		if raw == nil || firmware.Sum(raw) != e.SHA256 {
 			continue
 		}
-		c.used[bundleManifestName(path)] = true
+		c.used[bundleManifestName(e.Path)] = true
 		if err := c.checkKnownBlobs(product, e, raw); err != nil {
 			return err
 		}

@@ -138,14 +138,14 @@ func delegationFaults(r metadata.DelegatedRole) []error {
 	return faults
 }
 
-// productFaults is what is wrong with a product's role whoever signed it.
-func productFaults(product string, m *metadata.Metadata[metadata.TargetsType]) []error {
-	var faults []error
+// entries are the releases of a product's role by path, without their channels, and what is wrong with them.
+func entries(product string, m *metadata.Metadata[metadata.TargetsType]) (all []Entry, faults []error) {
 	if m.Signed.Delegations != nil {
 		faults = append(faults, errors.New("a product's role does not delegate"))
 	}
 	counters := map[int64]string{}
-	for _, target := range slices.Sorted(maps.Keys(m.Signed.Targets)) {
+	all = make([]Entry, 0, len(m.Signed.Targets))
+	for _, target := range sortedKeys(m.Signed.Targets) {
 		e, err := parseEntry(target, m.Signed.Targets[target])
 		if err != nil {
 			faults = append(faults, err)
@@ -158,21 +158,21 @@ func productFaults(product string, m *metadata.Metadata[metadata.TargetsType]) [
 			faults = append(faults, fmt.Errorf("%s and %s have the same counter %d", other, target, e.Counter))
 		}
 		counters[e.Counter] = target
+		all = append(all, e)
 	}
-	return append(faults, channelFaults(product, m)...)
+	return all, faults
 }
 
-// channelFaults: a channel is said of releases that are listed, and of nothing else.
-func channelFaults(product string, m *metadata.Metadata[metadata.TargetsType]) []error {
+// channels are those of a product's role. A channel is said of releases that are listed, and of nothing else.
+func channels(product string, m *metadata.Metadata[metadata.TargetsType]) (channels map[string]firmware.Channel, faults []error) {
 	channels, err := firmware.ParseChannels(m.Signed.UnrecognizedFields)
 	if err != nil {
-		return []error{err}
+		return nil, []error{err}
 	}
-	var faults []error
 	for _, version := range slices.Sorted(maps.Keys(channels)) {
 		if m.Signed.Targets[firmware.TargetPath(product, version)] == nil {
 			faults = append(faults, fmt.Errorf("release %s is said to be in channel %s and is not listed", version, channels[version]))
 		}
 	}
-	return faults
+	return channels, faults
 }

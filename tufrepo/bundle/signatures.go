@@ -76,8 +76,10 @@ func ByTargets(targets *metadata.Metadata[metadata.TargetsType], product string)
 	return e
 }
 
-// Count verifies every signature of m by itself. It is for telling people who
-// has signed; whether metadata is accepted is go-tuf's verdict.
+// Count verifies every signature of m by itself. Of top-level roles it is for
+// telling people who has signed, and whether one is accepted is go-tuf's verdict.
+// Of a product's file it is the verdict; go-tuf has its own when the device's
+// client tries the result of a publish.
 func Count[T metadata.Roles](role string, e Entitled, m *metadata.Metadata[T]) (Signatures, error) {
 	s := Signatures{Role: role, By: e.By, Need: e.Threshold, Good: []string{}, Missing: []string{}}
 	payload, err := canonical(m)
