@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"time"
 
-	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
@@ -19,18 +17,9 @@ import (
 // errHeld means that it is not yet time for another attempt.
 var errHeld = errors.New("held back")
 
-// urls has as many entries as the ladder rungs. The library tries them in order; what is
-// behind each is decided when its turn comes, by its number, which is all that they hold.
-func (s *session) urls() (out []*url.URL) {
-	for i := range s.cfg.Transports {
-		out = append(out, &url.URL{Scheme: "mqtts", Host: s.dial.service.Host, Fragment: fmt.Sprint(i)})
-	}
-	return out
-}
-
-// wait is the pause before a round of attempts. The library counts them from 0 after each
-// success, which would bring a restarted broker all its clients at once; s counts itself.
-func (s *session) wait(int) time.Duration {
+// wait is the pause before a round of attempts. A success does not make it short again before it has held: a restarted broker
+// would have all its clients at once.
+func (s *session) wait() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.errs = 0
@@ -45,18 +34,20 @@ func (s *session) wait(int) time.Duration {
 	return pause
 }
 
-// connectPacket is called before each attempt.
-func (s *session) connectPacket(c *paho.Connect, _ *url.URL) (*paho.Connect, error) {
+// connectPacket begins an attempt. alive is in seconds.
+func (s *session) connectPacket(alive uint16) (*paho.Connect, error) {
 	next := &mqttConn{session: s, nonce: rand.Text()}
 	next.ctx, next.cancel = context.WithCancel(context.Background())
 	will, err := wire.Encode(wire.Presence{Schema: wire.Schema, Nonce: next.nonce, Time: s.cfg.Now().UTC()})
 	if err != nil {
 		return nil, err
 	}
-	receive, packet, delay := uint16(receiveMaximum), uint32(maxPacket), uint32(willDelay)
-	c.Properties.ReceiveMaximum, c.Properties.MaximumPacketSize = &receive, &packet
-	c.WillMessage = &paho.WillMessage{Topic: s.topic(wire.LeafPresence), QoS: 1, Retain: true, Payload: will}
-	c.WillProperties = &paho.WillProperties{WillDelayInterval: &delay}
+	receive, packet, expiry, delay := uint16(receiveMaximum), uint32(maxPacket), uint32(sessionExpiry), uint32(willDelay)
+	c := &paho.Connect{ClientID: s.cfg.Device, KeepAlive: alive,
+		Properties:     &paho.ConnectProperties{ReceiveMaximum: &receive, MaximumPacketSize: &packet, SessionExpiryInterval: &expiry},
+		WillMessage:    &paho.WillMessage{Topic: s.topic(wire.LeafPresence), QoS: 1, Retain: true, Payload: will},
+		WillProperties: &paho.WillProperties{WillDelayInterval: &delay},
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// What was not acknowledged is sent again from where it came. The library would send
@@ -66,11 +57,11 @@ func (s *session) connectPacket(c *paho.Connect, _ *url.URL) (*paho.Connect, err
 	return c, nil
 }
 
-// attempt makes one connection. The library gives it no deadline.
-func (s *session) attempt(ctx context.Context, _ autopaho.ClientConfig, u *url.URL) (net.Conn, error) {
+// attempt makes the connection of an attempt, by the i-th choice of the ladder.
+func (s *session) attempt(ctx context.Context, i int) (*guard, error) {
 	s.mu.Lock()
 	next, held := s.next, time.Until(s.holdUntil) > 0
-	next.transport = s.ladder.choice(int(u.Fragment[0] - '0'))
+	next.transport = s.ladder.choice(i)
 	s.mu.Unlock()
 	if held {
 		return nil, errHeld
@@ -81,8 +72,9 @@ func (s *session) attempt(ctx context.Context, _ autopaho.ClientConfig, u *url.U
 	if err != nil {
 		return nil, err
 	}
-	next.raw = newGuard(raw, s.cfg.Timing.Answer)
-	return next.raw, nil
+	guarded := newGuard(raw, s.cfg.Timing.Answer)
+	next.raw = guarded
+	return guarded, nil
 }
 
 func (s *session) dialTransport(ctx context.Context, transport string) (net.Conn, error) {
@@ -103,10 +95,10 @@ func (s *session) failed(err error) {
 	if errors.Is(err, errHeld) {
 		return
 	}
-	if denied, ok := errors.AsType[*autopaho.ConnackError](err); ok {
+	if denied, ok := errors.AsType[*denial](err); ok {
 		s.denied(denied)
 	} else {
-		s.err = s.why(errors.Unwrap(err)) // without the address that urls made up
+		s.err = s.why(err)
 	}
 	if class(s.err) == ClassIdentity {
 		s.refuse()
@@ -124,10 +116,10 @@ func (s *session) why(err error) error {
 }
 
 // denied reads the reason of a CONNACK (MQTT 5, section 3.2.2.2).
-func (s *session) denied(e *autopaho.ConnackError) {
+func (s *session) denied(e *denial) {
 	out := &Error{Class: ClassUnavailable, Err: fmt.Errorf("the broker denied the connection: reason 0x%02x %s",
-		e.ReasonCode, wire.Text(e.Reason))}
-	switch e.ReasonCode {
+		e.code, wire.Text(e.reason))}
+	switch e.code {
 	case packets.ConnackBadUsernameOrPassword, packets.ConnackNotAuthorized, packets.ConnackBanned,
 		packets.ConnackInvalidClientID, packets.ConnackBadAuthenticationMethod:
 		out.Class = ClassIdentity

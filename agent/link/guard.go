@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -27,6 +28,8 @@ type guard struct {
 	mu     sync.Mutex
 	out    bytes.Buffer
 	failed error
+
+	reason atomic.Pointer[error]
 }
 
 func newGuard(conn net.Conn, timeout time.Duration) *guard {
@@ -40,6 +43,20 @@ func (g *guard) Read(p []byte) (int, error) {
 		return 0, bad
 	}
 	return n, err
+}
+
+// end closes the connection for a reason.
+func (g *guard) end(reason error) {
+	g.reason.CompareAndSwap(nil, &reason)
+	g.Conn.Close()
+}
+
+// why is the reason for which the connection was closed here, or else err.
+func (g *guard) why(err error) error {
+	if reason := g.reason.Load(); reason != nil {
+		return *reason
+	}
+	return err
 }
 
 // Lock begins a packet.
@@ -63,10 +80,7 @@ func (g *guard) Unlock() {
 			g.Conn.Close()
 		}
 	}
-	g.out.Reset()
-	if g.out.Cap() > 8<<10 {
-		g.out = bytes.Buffer{}
-	}
+	g.out = bytes.Buffer{} // there is little to send, and much time between
 }
 
 // scanner follows the frames of MQTT packets (MQTT 5, section 2.1) through a stream.

@@ -45,7 +45,7 @@ func (c *mqttConn) publish(ctx context.Context, leaf string, retain bool, payloa
 	waiting, stop := c.with(ctx)
 	defer stop()
 	c.unanswered.Add(1)
-	resp, err := c.session.manager.Publish(waiting, &paho.Publish{QoS: 1, Retain: retain,
+	resp, err := c.session.keeper.publish(waiting, &paho.Publish{QoS: 1, Retain: retain,
 		Topic: c.session.topic(leaf), Payload: payload, Properties: &paho.PublishProperties{ContentType: "application/json"}})
 	if resp == nil && err != nil {
 		if waiting.Err() == nil {
@@ -70,7 +70,7 @@ func (c *mqttConn) hint(ctx context.Context, leaf string, payload []byte, expiry
 	waiting, stop := c.with(ctx)
 	defer stop()
 	seconds := uint32(expiry / time.Second)
-	_, err := c.session.manager.Publish(waiting, &paho.Publish{Topic: c.session.topic(leaf), Payload: payload,
+	_, err := c.session.keeper.publish(waiting, &paho.Publish{Topic: c.session.topic(leaf), Payload: payload,
 		Properties: &paho.PublishProperties{ContentType: "application/json", MessageExpiry: &seconds}})
 	return err
 }
@@ -80,7 +80,7 @@ func (c *mqttConn) subscribe(ctx context.Context) error {
 	waiting, stop := c.with(ctx)
 	defer stop()
 	s := c.session
-	got, err := s.manager.Subscribe(waiting, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
+	got, err := s.keeper.subscribe(waiting, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
 		{Topic: s.topic(wire.LeafDirection), QoS: 1}, {Topic: s.topic(wire.LeafCmd), QoS: 1}}})
 	if err == nil && len(got.Reasons) != 2 {
 		err = errors.New("the broker's answer does not match")

@@ -40,7 +40,7 @@ type runner struct {
 }
 
 // Run keeps the link up until ctx ends; then it sends what is left, for a moment, says
-// goodbye and returns nil. It fails only if it cannot begin. A disabled link waits for ctx.
+// goodbye and returns nil. A disabled link waits for ctx.
 func (l *Link) Run(ctx context.Context, h Handler) error {
 	if l.cfg.Disabled {
 		<-ctx.Done()
@@ -49,9 +49,7 @@ func (l *Link) Run(ctx context.Context, h Handler) error {
 	t, now := l.cfg.Timing, time.Now()
 	patience := backoff{min: t.BackoffMin, max: t.FallbackPoll, rand: l.cfg.Rand}
 	r := &runner{Link: l, h: h, began: now, lost: now, failing: patience, posting: patience}
-	if err := r.start(); err != nil {
-		return err
-	}
+	r.start()
 	defer l.http.CloseIdleConnections()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -68,13 +66,12 @@ func (l *Link) Run(ctx context.Context, h Handler) error {
 	}
 }
 
-func (r *runner) start() (err error) {
+func (r *runner) start() {
 	if len(r.cfg.Transports) == 0 {
 		r.pollAt = r.began.Add(within(r.cfg.Timing.Start, r.cfg.Rand))
-		return nil
+		return
 	}
-	r.session, err = startSession(r.cfg, r.dial, r.deliver, r.nudge)
-	return err
+	r.session = startSession(r.cfg, r.dial, r.deliver, r.nudge)
 }
 
 // deliver is called by the session for every message.
@@ -102,6 +99,7 @@ func (r *runner) deliver(topic string, payload []byte) {
 // step does what is due and says how long nothing will be.
 func (r *runner) step(ctx context.Context) time.Duration {
 	r.follow()
+	r.noteStatus() // before the service is told the same
 	if r.conn != nil {
 		r.overMQTT(ctx)
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
@@ -21,13 +20,13 @@ const (
 	willDelay      = 60   // seconds
 )
 
-// session keeps an MQTT connection up, by way of autopaho, and tells changed about it.
+// session is what the MQTT connections of a keeper have in common, and tells changed about them.
 type session struct {
 	cfg     Config
 	dial    *dialer
 	deliver func(topic string, payload []byte)
 	changed func() // something that state shows has changed; must not block
-	manager *autopaho.ConnectionManager
+	keeper  *keeper
 
 	mu        sync.Mutex
 	ladder    ladder
@@ -45,41 +44,16 @@ type session struct {
 }
 
 // startSession begins to connect. deliver and changed are called from its goroutines.
-func startSession(cfg Config, d *dialer, deliver func(string, []byte), changed func()) (*session, error) {
+func startSession(cfg Config, d *dialer, deliver func(string, []byte), changed func()) *session {
 	t := cfg.Timing
 	s := &session{cfg: cfg, dial: d, deliver: deliver, changed: changed, trouble: map[string]bool{},
 		ladder: ladder{rungs: cfg.Transports}, backoff: backoff{min: t.BackoffMin, max: t.BackoffMax, rand: cfg.Rand}}
-	keepAlive := min(max(around(t.KeepAlive, cfg.Rand)/time.Second, 1), 65535)
-	var err error
-	// Not the context of the caller: a clean stop still has something to say.
-	s.manager, err = autopaho.NewConnection(context.Background(), autopaho.ClientConfig{
-		ServerUrls:            s.urls(),
-		KeepAlive:             uint16(keepAlive),
-		SessionExpiryInterval: sessionExpiry,
-		ConnectTimeout:        t.Attempt + t.Answer,
-		ReconnectBackoff:      s.wait,
-		AttemptConnection:     s.attempt,
-		ConnectPacketBuilder:  s.connectPacket,
-		OnConnectionUp:        s.up,
-		OnConnectionDown:      s.down,
-		OnConnectError:        s.failed,
-		ClientConfig: paho.ClientConfig{
-			ClientID:           cfg.Device,
-			PacketTimeout:      t.Answer,
-			AuthHandler:        noAuth{},
-			OnPublishReceived:  []func(paho.PublishReceived) (bool, error){s.received},
-			OnServerDisconnect: s.dismissed,
-			OnClientError:      s.broken,
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("start MQTT: %w", err)
-	}
-	return s, nil
+	s.keeper = startKeeper(s)
+	return s
 }
 
 // up is called when the broker has taken the connection.
-func (s *session) up(*autopaho.ConnectionManager, *paho.Connack) {
+func (s *session) up() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn = s.next
@@ -91,8 +65,8 @@ func (s *session) up(*autopaho.ConnectionManager, *paho.Connack) {
 	s.changed()
 }
 
-// down is called when the connection is lost; true means that a new one is wanted.
-func (s *session) down() bool {
+// down is called when the connection is lost.
+func (s *session) down() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lasted := time.Since(s.conn.since)
@@ -106,7 +80,6 @@ func (s *session) down() bool {
 	s.conn.cancel()
 	s.conn = nil
 	s.changed()
-	return true
 }
 
 // dismissed is called when the broker said why it closes the connection.
@@ -190,10 +163,13 @@ func (s *session) stop(ctx context.Context) {
 	if s == nil {
 		return
 	}
-	if err := s.manager.Disconnect(ctx); err != nil {
+	done := s.keeper.stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
 		if conn, _, _, _ := s.state(); conn != nil {
 			conn.close()
 		}
-		<-s.manager.Done()
+		<-done
 	}
 }
