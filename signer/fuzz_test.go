@@ -2,9 +2,11 @@ package signer
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 	"unicode"
@@ -14,6 +16,28 @@ import (
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
+
+// FuzzOwners: whatever a root says of whose its keys are, a label is a plain word of those that are shown.
+func FuzzOwners(f *testing.F) {
+	f.Add([]byte(`{"x-fairlead-owners":{"ab":"dora"}}`))
+	f.Add([]byte(`{"x-fairlead-owners":{"ab":"\u001b[2J","cd":7,"ef":null}}`))
+	f.Add([]byte(`{"x-fairlead-owners":["dora"]}`))
+	f.Add([]byte(`{"x-fairlead-owners":{"ab":"dora\nROOT signed"}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var members map[string]any
+		if json.Unmarshal(raw, &members) != nil {
+			return
+		}
+		for id, label := range owners(members) {
+			if !ownerPattern.MatchString(label) {
+				t.Errorf("%q of %q", label, id)
+			}
+			if said := (Person{Owner: label, ID: id}).String(); !strings.HasPrefix(said, label+" (") {
+				t.Errorf("%q", said)
+			}
+		}
+	})
+}
 
 // FuzzInspect: whatever the bytes, a file is shown or refused, without a panic; and what is shown cannot act on the
 // terminal.

@@ -68,12 +68,22 @@ func samePublic(path string, pub crypto.PublicKey, err error) bool {
 // checkRef refuses references that mean something else to whoever reads them later.
 func checkRef(ref string) error {
 	switch {
-	case len(ref) > maxRef, strings.ContainsAny(ref, "\n\r\x00"):
-		return fmt.Errorf("key %.80q: %w", ref, keyref.ErrReference)
+	case len(ref) > maxRef:
+		return fmt.Errorf("key %.80q: %w: it is longer than %d bytes", ref, keyref.ErrReference, maxRef)
+	case strings.ContainsAny(ref, "\n\r\x00"):
+		return fmt.Errorf("key %.80q: %w: it holds a line break or a zero byte", ref, keyref.ErrReference)
+	case ref == "":
+		return fmt.Errorf("%w: it is empty", keyref.ErrReference)
 	case keyref.Scheme(ref) == "" && !filepath.IsAbs(ref):
-		return fmt.Errorf("key file %s: name it by its whole path: the service does not run in this folder", ref)
+		return fmt.Errorf("key file %.200q: name it by its whole path: the service does not run in this folder", ref)
 	}
 	return nil
+}
+
+// parseRef reads the one line of a .ref file.
+func parseRef(raw []byte) (string, error) {
+	ref := strings.TrimSuffix(string(raw), "\n")
+	return ref, checkRef(ref)
 }
 
 // refOptions: nobody is there to type.
@@ -98,8 +108,8 @@ func (r *Repo) loadRef(name string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("online key %s: %w", name, err)
 	}
-	ref := strings.TrimSuffix(string(raw), "\n")
-	if err := checkRef(ref); err != nil {
+	ref, err := parseRef(raw)
+	if err != nil {
 		return Key{}, fmt.Errorf("online key %s: %w", f.Name(), err)
 	}
 	pub, err := keyfile.LoadPublic(r.path(path.Join(keysDir, name+".pub")))

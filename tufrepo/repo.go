@@ -91,13 +91,17 @@ func Open(dir string, o Options) (*Repo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening repository: %w", err)
 	}
-	if err := strictjson.Decode(raw, strictjson.Options{MaxBytes: maxConfig, Known: true}, &r.config); err != nil {
-		return nil, fmt.Errorf("opening repository: %s: %w", r.path(configName), err)
-	}
-	if err := r.config.check(); err != nil {
+	if r.config, err = parseConfig(raw); err != nil {
 		return nil, fmt.Errorf("opening repository: %s: %w", r.path(configName), err)
 	}
 	return r, nil
+}
+
+func parseConfig(raw []byte) (c config, err error) {
+	if err := strictjson.Decode(raw, strictjson.Options{MaxBytes: maxConfig, Known: true}, &c); err != nil {
+		return config{}, err
+	}
+	return c, c.check()
 }
 
 func (c config) check() error {

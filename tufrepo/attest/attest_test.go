@@ -19,6 +19,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/attest"
+	"github.com/fairlead/fairlead/tufrepo/internal/refusedtest"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
 
@@ -40,43 +41,15 @@ func wrap(statement []byte) []byte {
 	return raw
 }
 
-// Each file of testdata/refused says in its first line what the refusal must say.
 func TestRefused(t *testing.T) {
-	files, err := filepath.Glob("testdata/refused/*.txt")
-	if err != nil || len(files) < 90 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, path := range files {
-		name := filepath.Base(path)
-		t.Run(name, func(t *testing.T) {
-			head, body, _ := bytes.Cut(golden(t, "refused/"+name), []byte("\n\n"))
-			want, ok := strings.CutPrefix(string(head), "expect: ")
-			if !ok {
-				t.Fatal("no expect: line")
-			}
-			if err := parse(name, body); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("got %v, want an error with %q", err, want)
-			}
-		})
-	}
-}
-
-func parse(name string, body []byte) (err error) {
-	switch kind, _, _ := strings.Cut(name, "-"); kind {
-	case "sbom":
-		_, err = attest.ParseSBOM(body)
-	case "provenance":
-		_, err = attest.ParseProvenance(body)
-	case "statement":
-		_, err = attest.ParseProvenance(wrap(body))
-	case "policy":
-		_, err = attest.ParsePolicy(body)
-	case "vex":
-		_, err = attest.ParseVEX(body)
-	case "said":
-		_, err = attest.Parse(body)
-	}
-	return err
+	refusedtest.Run(t, 90, map[string]func(*testing.T, []byte) error{
+		"sbom":       func(_ *testing.T, body []byte) error { _, err := attest.ParseSBOM(body); return err },
+		"provenance": func(_ *testing.T, body []byte) error { _, err := attest.ParseProvenance(body); return err },
+		"statement":  func(_ *testing.T, body []byte) error { _, err := attest.ParseProvenance(wrap(body)); return err },
+		"policy":     func(_ *testing.T, body []byte) error { _, err := attest.ParsePolicy(body); return err },
+		"vex":        func(_ *testing.T, body []byte) error { _, err := attest.ParseVEX(body); return err },
+		"said":       func(_ *testing.T, body []byte) error { _, err := attest.Parse(body); return err },
+	})
 }
 
 // inBundle puts an envelope into a Sigstore bundle that proves nothing.
@@ -278,13 +251,9 @@ func TestPolicyWithoutItsKey(t *testing.T) {
 	}
 }
 
-func seeds(f *testing.F, prefix, good string) {
+func seeds(f *testing.F, kind, good string) {
 	f.Add(golden(f, good))
-	files, _ := filepath.Glob("testdata/refused/" + prefix + "-*.txt")
-	for _, path := range files {
-		_, body, _ := bytes.Cut(golden(f, "refused/"+filepath.Base(path)), []byte("\n\n"))
-		f.Add(body)
-	}
+	refusedtest.Seed(f, kind)
 }
 
 func FuzzParseSBOM(f *testing.F) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead/fairlead/tufrepo/internal/refusedtest"
 	"github.com/fairlead/fairlead/tufrepo/tlog"
 )
 
@@ -33,6 +34,7 @@ func seed(f *testing.F, names ...string) {
 
 func FuzzParseProof(f *testing.F) {
 	seed(f, "cam-1.0.0.tlog-proof")
+	refusedtest.Seed(f, "proof")
 	policyText, err := os.ReadFile("testdata/policy.txt")
 	if err != nil {
 		f.Fatal(err)
@@ -57,6 +59,7 @@ func FuzzParseProof(f *testing.F) {
 
 func FuzzParsePolicy(f *testing.F) {
 	seed(f, "policy.txt")
+	refusedtest.Seed(f, "policy")
 	f.Add([]byte("quorum none\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := tlog.ParsePolicy(b)

@@ -121,19 +121,24 @@ func Run(ctx context.Context, c Config) (Report, error) {
 }
 
 func load(dir string) (state, error) {
-	s := state{Schema: stateSchema}
 	raw, err := durable.LoadPair(dir, stateName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
+		return state{Schema: stateSchema}, nil
 	}
 	if err != nil {
-		return s, err
+		return state{}, err
 	}
-	err = strictjson.Decode(raw, strictjson.Options{MaxBytes: len(raw)}, &s)
-	if err == nil && s.Schema != stateSchema {
-		err = fmt.Errorf("schema %d is not known here: use the fairlead-sign that made it, or a newer one", s.Schema)
+	return parseState(raw)
+}
+
+func parseState(raw []byte) (s state, err error) {
+	if err := strictjson.Decode(raw, strictjson.Options{MaxBytes: len(raw)}, &s); err != nil {
+		return state{}, err
 	}
-	return s, err
+	if s.Schema != stateSchema {
+		return state{}, fmt.Errorf("schema %d is not known here: use the fairlead-sign that made it, or a newer one", s.Schema)
+	}
+	return s, nil
 }
 
 // run is one look at a log.

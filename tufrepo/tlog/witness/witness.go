@@ -86,7 +86,8 @@ func Open(c Config) (*Witness, error) {
 	for _, l := range c.Logs {
 		if err := w.load(l); err != nil {
 			_ = w.Close()
-			return nil, fmt.Errorf("opening the witness: what it has seen of log %s: %w", l.Origin, err)
+			return nil, fmt.Errorf("opening the witness: what it has seen of log %s (%s): %w; if it cannot be mended, begin in another folder, with another name and key",
+				l.Origin, filepath.Join(c.Dir, stateName(l.Origin)), err)
 		}
 	}
 	return w, nil
