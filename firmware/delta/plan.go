@@ -6,6 +6,7 @@ import (
 )
 
 const (
+	minCopy  = 512     // equal bytes that are worth a copy among differences
 	minZeros = 64      // that are worth an operation
 	rawPiece = 8 << 10 // bytes of which it is decided whether they are coded at all
 	// noiseBytes are the least of which the counts say something.

@@ -18,7 +18,7 @@ func TestAgentSurvivesEveryCut(t *testing.T) {
 	bounds, arrive, want := depths()
 	seen, start := NewSeen(), time.Now()
 	runs, complete := 0, true
-	all := scenarios()
+	all := beginnings()
 	if raced {
 		all, bounds = all[:1], bounds[:1] // the packages' own tests are what the race detector is for
 	}

@@ -11,6 +11,12 @@ const tryCommented = true
 // faultStep: one operation in so many fails.
 const faultStep = 1
 
+// beginnings are all scenarios, and those in which something is rotten as well.
+func beginnings() []scenario {
+	all := scenarios()
+	return append(all, rottenToo(all)...)
+}
+
 // depths are how far the exploration goes, and how many distinct media are wanted of it.
 func depths() (bounds []Bounds, arrive, want int) {
 	return []Bounds{

@@ -11,6 +11,8 @@ const tryCommented = false
 // faultStep: one operation in so many fails.
 const faultStep = 29
 
+func beginnings() []scenario { return scenarios() }
+
 // depths are how far the exploration goes, and how many distinct media are wanted of it.
 func depths() (bounds []Bounds, arrive, want int) {
 	return []Bounds{

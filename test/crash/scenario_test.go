@@ -162,6 +162,34 @@ func readOnly() func(what, name string) error {
 	}
 }
 
+// rots are files that may be garbage at once.
+var rots = map[string][]string{
+	"boot copy 0": {"boot/boot.0"}, "boot copy 1": {"boot/boot.1"}, "boot copies": {"boot/boot.0", "boot/boot.1"},
+	"running": {"boot/running"}, "state": {"state/state.0", "state/state.1"}, "state copy 0": {"state/state.0"}, "record copy 1": {"state/record.1"},
+	"outbox": {"state/outbox"}, "journal": {"state/journal/install.0", "state/journal/install.1", "state/journal/artifact.head"},
+	"floors copy 0": {"state/image/floors.0"}, "floors": {"state/image/floors.0", "state/image/floors.1"},
+	"metadata": {"state/image/metadata/timestamp.json", "state/image/metadata/snapshot.json", "state/image/metadata/targets.json"},
+}
+
+// rottenToo are beginnings to which rot was added. What says which slot runs is left: without it an agent whose other slot is
+// on trial does nothing before the next start, at which the bootloader says it anew.
+func rottenToo(all []scenario) (both []scenario) {
+	for _, sc := range all {
+		if sc.fault != nil || sc.kind != fileBoot || strings.HasPrefix(sc.name, "rot") || strings.HasPrefix(sc.name, "counters") {
+			continue
+		}
+		for what, files := range rots {
+			if what == "running" {
+				continue
+			}
+			both = append(both, scenario{name: sc.name + ", rot in the " + what, lostOK: sc.lostOK || what == "boot copies",
+				make: func(b *builder) *Medium { return rotten(sc.make(b), files...) }})
+		}
+	}
+	slices.SortFunc(both, func(a, b scenario) int { return strings.Compare(a.name, b.name) })
+	return both
+}
+
 // scenarios are the beginnings. In those whose first update was to 1.1.0, the one that is cut is to 1.2.0.
 func scenarios() []scenario {
 	all := []scenario{
@@ -216,13 +244,7 @@ func scenarios() []scenario {
 			return numbered(b.after(b.delivered(), b.older), at)
 		}})
 	}
-	for what, files := range map[string][]string{
-		"boot copy 0": {"boot/boot.0"}, "boot copy 1": {"boot/boot.1"}, "boot copies": {"boot/boot.0", "boot/boot.1"},
-		"running": {"boot/running"}, "state": {"state/state.0", "state/state.1"}, "state copy 0": {"state/state.0"}, "record copy 1": {"state/record.1"},
-		"outbox": {"state/outbox"}, "journal": {"state/journal/install.0", "state/journal/install.1", "state/journal/artifact.head"},
-		"floors copy 0": {"state/image/floors.0"}, "floors": {"state/image/floors.0", "state/image/floors.1"},
-		"metadata": {"state/image/metadata/timestamp.json", "state/image/metadata/snapshot.json", "state/image/metadata/targets.json"},
-	} {
+	for what, files := range rots {
 		all = append(all, scenario{name: "rot in the " + what, lostOK: what == "boot copies", make: func(b *builder) *Medium {
 			return rotten(b.after(b.delivered(), b.older), files...)
 		}})
