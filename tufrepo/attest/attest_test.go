@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,6 +67,16 @@ func TestParseSBOM(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	if p := s.Packages[1]; p.Name != "acme/shell" || p.Licenses[0] != "GPL-2.0-only OR MIT" || s.Packages[2].Name != "inner" {
+		t.Errorf("%+v", s.Packages[1:])
+	}
+	s, err = attest.ParseSBOM(golden(t, "spdx3.json"))
+	if err != nil || s.Type != attest.TypeSPDX || len(s.Packages) != 3 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if p := s.Packages[0]; p.String() != "busybox 1.36.1" || p.PURL != "pkg:generic/busybox@1.36.1" || !slices.Equal(p.Licenses, []string{"GPL-2.0-only AND LicenseRef-bzip2"}) {
+		t.Errorf("%+v", p)
+	}
+	if p := s.Packages[1]; p.PURL != "pkg:generic/musl@1.2.5" || !slices.Equal(p.Licenses, []string{"MIT", "Acme licence"}) || s.Packages[2].Licenses != nil {
 		t.Errorf("%+v", s.Packages[1:])
 	}
 	s, err = attest.ParseSBOM(golden(t, "spdx.json"))
@@ -259,6 +270,7 @@ func seeds(f *testing.F, kind, good string) {
 func FuzzParseSBOM(f *testing.F) {
 	seeds(f, "sbom", "cyclonedx.json")
 	f.Add(golden(f, "spdx.json"))
+	f.Add(golden(f, "spdx3.json"))
 	p := loadPolicy(f, newKey(f, keyfile.Ed25519).Public(), golden(f, "policy.json"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s, err := attest.ParseSBOM(raw)

@@ -8,15 +8,19 @@
 // What is read:
 //
 //	application/vnd.cyclonedx+json   CycloneDX 1.2 to 1.7, JSON (ECMA-424)
-//	application/spdx+json            SPDX 2.2 and 2.3, JSON (ISO/IEC 5962)
-//	https://slsa.dev/provenance/v1   a DSSE 1.0 envelope with an in-toto Statement v1 with SLSA provenance v1
+//	application/spdx+json            SPDX 2.2 and 2.3, JSON (ISO/IEC 5962), and SPDX 3.0, JSON-LD
+//	https://slsa.dev/provenance/v1   a DSSE 1.0 envelope with an in-toto Statement v1 with SLSA provenance v1, bare or in a Sigstore bundle
 //	https://openvex.dev/ns/v0.2.0    OpenVEX 0.2.0, JSON: which vulnerabilities do no harm in the release
+//	any type that a policy names       the same envelope with another predicate, or a Sigstore bundle over the image
 //
 // All of it is foreign: sizes are limited, then strictjson has a look, then a few members are read. Members that are not
 // read here may hold anything that strictjson lets through.
 //
 // A provenance statement counts for a release only if one of its subjects is the image, by SHA-256. A name, a file of that
 // name or the artifact is not enough: what devices run is the image.
+//
+// A build system signs with a key that the policy has, or with an identity: a certificate says who was logged in, and a log when.
+// Package keyless proves that; what identity is good enough, the policy says.
 //
 // A VEX document has no signature of its own here: it speaks with the voice of the product's people, whose signatures cover it,
 // and clears only what the policy lets it.

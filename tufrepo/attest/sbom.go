@@ -57,8 +57,10 @@ func ParseSBOM(raw []byte) (*SBOM, error) {
 		return parseCycloneDX(raw)
 	case peek.SPDXVersion != "":
 		return parseSPDX(raw)
+	case isSPDX3(peek.Context):
+		return parseSPDX3(raw)
 	case len(peek.Context) > 0:
-		return nil, fmt.Errorf("reading the SBOM: SPDX 3 (JSON-LD) is not read here: have it written as SPDX 2.3 or CycloneDX")
+		return nil, fmt.Errorf("reading the SBOM: it is JSON-LD, and not with the context of SPDX 3.0 (%.120s): have it written as SPDX 3.0 or 2.3, or as CycloneDX", peek.Context)
 	}
 	return nil, fmt.Errorf("reading the SBOM: it is neither CycloneDX (no bomFormat) nor SPDX (no spdxVersion), both as JSON")
 }
