@@ -4,6 +4,7 @@ import (
 	"context"
 	cryptorand "crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ type Options struct {
 	Secure   Secure          // nil means crypto/tls
 	Health   []health.Check  // asked before the hooks
 	Roots    *client.Roots   // shared by the agents of a simulated fleet; nil for a device
+	CA       *x509.CertPool  // the same: what is in the file "ca" of the configuration
 
 	// Reboot reboots the system. It is called when everything is closed, and returns
 	// when the system goes down, or why it does not. nil: Run returns ErrReboot, and

@@ -152,7 +152,7 @@ func (a *Agent) ReadClaim(path string) (string, error) {
 // network is how the service is reached.
 func (s *session) network() (link.Network, error) {
 	n := link.Network{Service: s.cfg.Service, Now: s.now, Proxy: s.cfg.Proxy, Dial: s.o.Dial, Secure: s.o.Secure}
-	if s.cfg.CA == "" {
+	if n.Roots = s.o.CA; n.Roots != nil || s.cfg.CA == "" {
 		return n, nil
 	}
 	b, err := os.ReadFile(s.cfg.CA)

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,7 +31,8 @@ type Fleet struct {
 	counters network.Counters
 	made     time.Time    // when this process took the fleet
 	roots    client.Roots // that units have verified
-	mu       sync.Mutex   // one Observe at a time
+	ca       *x509.CertPool
+	mu       sync.Mutex // one Observe at a time
 }
 
 // ErrRunning: another process runs this fleet.
@@ -60,6 +62,9 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (*Flee
 }
 
 func (f *Fleet) open(ctx context.Context, version string, log *slog.Logger) (err error) {
+	if f.ca, err = authorities(f.cfg.CA); err != nil {
+		return err
+	}
 	if f.cfg.Shared {
 		if f.store, err = frames.Open(filepath.Join(f.cfg.Dir, "store")); err != nil {
 			return err
@@ -69,6 +74,18 @@ func (f *Fleet) open(ctx context.Context, version string, log *slog.Logger) (err
 		}
 	}
 	return f.deliver(ctx, version, log)
+}
+
+// authorities are those of a file, once for all units; nil for a file that holds none, of which the agents complain.
+func authorities(path string) (*x509.CertPool, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	if pool := x509.NewCertPool(); pool.AppendCertsFromPEM(b) {
+		return pool, nil
+	}
+	return nil, nil
 }
 
 // Close gives the folder back. It is the last call.

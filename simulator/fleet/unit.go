@@ -98,47 +98,69 @@ func (u *unit) run(ctx context.Context) error {
 		return nil
 	}
 	for n := 1; ctx.Err() == nil; n++ {
-		u.opt.BootID = fmt.Sprintf("%s-%d-%d", u.name, time.Now().UnixNano(), n)
-		if err := u.start(ctx); err != nil {
-			err = fmt.Errorf("%s: %w", u.name, err)
-			u.say(Event{Kind: Bricked, Detail: err.Error()})
-			return err
+		if err := u.start(ctx, n); err != nil {
+			return u.brick(err)
 		}
 	}
 	return nil
 }
 
-// start is the time from one power-on to the next. Its error is a brick.
-func (u *unit) start(ctx context.Context) error {
+func (u *unit) brick(err error) error {
+	err = fmt.Errorf("%s: %w", u.name, err)
+	u.say(Event{Kind: Bricked, Detail: err.Error()})
+	return err
+}
+
+// start is the n-th time from one power-on to the next. Its error is a brick.
+//
+// Units wait below it for most of their lives, and there are many: what takes room on the stack is done in functions that have returned.
+func (u *unit) start(ctx context.Context, n int) error {
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
 	p := &power{line: u.line, stop: stop}
 	u.line.Restore()
-	on := durable.Disk{FS: disk{FS: u.files, power: p, lazy: u.fleet.store != nil, locks: u.fleet.locks}}
-	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{Disk: on})
+	b, err := u.boot(p, n)
 	if err != nil {
-		return fmt.Errorf("opening the bootloader: %w", err)
+		return err
 	}
-	slot, err := file.Boot()
-	if err != nil {
-		return fmt.Errorf("the bootloader: %w", err)
-	}
-	if err := u.show(slot); err != nil {
-		return fmt.Errorf("booting slot %s: %w", slot, err)
-	}
-	u.say(Event{Kind: PoweredOn, Slot: string(slot)})
-	u.setPower(p)
 	defer u.setPower(nil)
 	wait(inner, u.bootTime())
 	if p.has() {
-		u.live(inner, p, file, on)
+		u.live(inner, p, b)
 	}
 	if !p.has() {
-		u.say(Event{Kind: PoweredOff, Slot: string(slot)})
+		u.off(b)
 		wait(ctx, u.theFaults().Off)
 	}
 	return nil
 }
+
+// booted is what a bootloader has started.
+type booted struct {
+	file *boot.File
+	disk durable.Disk
+	slot boot.Slot
+}
+
+// boot is what happens between the power's coming and the system's.
+func (u *unit) boot(p *power, n int) (b *booted, err error) {
+	u.opt.BootID = fmt.Sprintf("%s-%d-%d", u.name, time.Now().UnixNano(), n)
+	b = &booted{disk: durable.Disk{FS: disk{FS: u.files, power: p, lazy: u.fleet.store != nil, locks: u.fleet.locks}}}
+	if b.file, err = boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{Disk: b.disk}); err != nil {
+		return nil, fmt.Errorf("opening the bootloader: %w", err)
+	}
+	if b.slot, err = b.file.Boot(); err != nil {
+		return nil, fmt.Errorf("the bootloader: %w", err)
+	}
+	if err := u.show(b.slot); err != nil {
+		return nil, fmt.Errorf("booting slot %s: %w", b.slot, err)
+	}
+	u.say(Event{Kind: PoweredOn, Slot: string(b.slot)})
+	u.setPower(p)
+	return b, nil
+}
+
+func (u *unit) off(b *booted) { u.say(Event{Kind: PoweredOff, Slot: string(b.slot)}) }
 
 func (u *unit) bootTime() time.Duration {
 	return u.fleet.cfg.Boot/2 + time.Duration(u.random()*float64(u.fleet.cfg.Boot/2))
@@ -151,16 +173,28 @@ func (u *unit) setPower(p *power) {
 }
 
 // live is what the system does that was booted, until it ends.
-func (u *unit) live(ctx context.Context, p *power, file *boot.File, on durable.Disk) {
-	if state, err := file.State(); err == nil && state.Trial == state.Running && u.lame(ctx) {
+func (u *unit) live(ctx context.Context, p *power, b *booted) {
+	if u.onTrial(b) && u.lame(ctx) {
 		return
 	}
-	err := u.agent(ctx, p, file, on)
-	if err != nil && p.has() && ctx.Err() == nil {
-		u.log.Error("agent ended", "error", err)
-		u.say(Event{Kind: AgentEnded, Detail: err.Error()})
+	a, err := u.agent(p, b)
+	if err == nil {
+		err = a.Run(ctx)
+	}
+	if err != nil && !errors.Is(err, agent.ErrReboot) && p.has() && ctx.Err() == nil {
+		u.ended(err)
 		wait(ctx, restartWait)
 	}
+}
+
+func (u *unit) onTrial(b *booted) bool {
+	state, err := b.file.State()
+	return err == nil && state.Trial == state.Running
+}
+
+func (u *unit) ended(err error) {
+	u.log.Error("agent ended", "error", err)
+	u.say(Event{Kind: AgentEnded, Detail: err.Error()})
 }
 
 // lame says that what is on trial never gets as far as an agent.
@@ -182,21 +216,14 @@ func (u *unit) lame(ctx context.Context) bool {
 	return false
 }
 
-// agent runs the agent until it ends or wants a reboot, which is no error here.
-func (u *unit) agent(ctx context.Context, p *power, file *boot.File, on durable.Disk) error {
+// agent makes the agent of what was booted.
+func (u *unit) agent(p *power, b *booted) (*agent.Agent, error) {
 	o := u.opt
-	o.Boot, o.Disk = file, on
+	o.Boot, o.Disk = b.file, b.disk
 	if u.fleet.store != nil {
 		o.OpenSlot = u.openSlot(p)
 	}
-	a, err := agent.New(u.cfg, o)
-	if err != nil {
-		return err
-	}
-	if err := a.Run(ctx); err != nil && !errors.Is(err, agent.ErrReboot) {
-		return err
-	}
-	return nil
+	return agent.New(u.cfg, o)
 }
 
 func wait(ctx context.Context, d time.Duration) {
