@@ -18,7 +18,7 @@ RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && \
 # Packages that start hundreds of processes, or the same one hundreds of thousands of times, or do one thing after the
 # other, most of it signatures, or stand on much code of others: with the race detector they take five to ten times as long.
 # The rooms below and around them are tested with it, and make test-long tests these with it too.
-PLAIN := ./test/crash ./test/faults ./test/attack ./test/demo ./test/conformance ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo \
+PLAIN := ./test/crash ./test/faults ./test/attack ./test/qemu ./test/demo ./test/conformance ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo \
   ./tufrepo ./tufrepo/bundle ./tufrepo/attest/keyless ./tufrepo/attest/keyless/keylesstest ./tufrepo/keyfile ./tufrepo/direction ./tufrepo/director/rollout ./tufrepo/director/audit \
   ./agent/boot ./simulator/virtual
 WATCHED = $(filter-out $(PLAIN:./%=%),$(patsubst github.com/fairlead/fairlead/%,%,$(shell $(GO) list ./...)))
@@ -60,7 +60,7 @@ test: need ## every test of ten minutes or less in all, with the race detector
 	@grep '^ok' bin/plain.log; test/figures.sh bin/plain.log
 
 # What docs/reliability.md has the figures of.
-RELIABILITY := test/crash|test/faults|test/attack|test/boot|test/rauc|test/soak
+RELIABILITY := test/crash|test/faults|test/attack|test/boot|test/qemu|test/rauc|test/soak
 
 test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
 	$(GO) test -tags long -timeout 60m $$($(GO) list ./... | grep -vE '/($(RELIABILITY))$$')

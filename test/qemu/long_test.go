@@ -1,0 +1,74 @@
+//go:build long
+
+package qemu
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var only = flag.String("qemu.only", "", "cut only before (n) or in the middle of (n torn) the nth write")
+
+// lanes is how many devices there are at once.
+const lanes = 2
+
+// faults are those of the releases that a device falls back from.
+func faults() []string { return []string{panics, garbage, broken, hangs, idles, offline} }
+
+// more cuts the power at every write of an update, before it and in the middle of it, and then at random moments.
+func (w *world) more(t *testing.T, bases []*disk) {
+	var points, bricked atomic.Int64
+	t.Run("every cut", func(t *testing.T) {
+		for i, torn := range []bool{false, true} {
+			t.Run(map[bool]string{false: "before", true: "torn"}[torn], func(t *testing.T) {
+				t.Parallel()
+				w.sweep(t, bases[i], torn, &points, &bricked)
+			})
+		}
+	})
+	t.Logf("QEMU: %d cut points, before each write of an update and in the middle of it: bricked %d", points.Load(), bricked.Load())
+	t.Run("random cuts", func(t *testing.T) {
+		for i := range lanes {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				w.cuts(t, bases[i], cuts{number: 30, inARow: 3 + i, within: 15 * time.Second})
+			})
+		}
+	})
+}
+
+// sweep cuts one update at each of its writes.
+func (w *world) sweep(t *testing.T, base *disk, torn bool, points, bricked *atomic.Int64) {
+	log := w.commits(t, base)
+	writes, _ := count(log)
+	for n := range writes {
+		name := strings.TrimSpace(fmt.Sprint(n, map[bool]string{true: " torn"}[torn]))
+		if *only != "" && *only != name {
+			continue
+		}
+		points.Add(1)
+		if err := w.survives(t, replay(base.data, log, n, torn)); err != nil {
+			bricked.Add(1)
+			t.Errorf("cut %s: %v\nagain: go test -tags long -v -run 'TestUpdate/every' ./test/qemu -qemu.only '%s'", name, err, name)
+		}
+	}
+}
+
+// survives says what is wrong with a disk that has lost its power once, if it does not come to the new release by itself.
+func (w *world) survives(t *testing.T, d *disk) error {
+	if err := w.whole(d); err != nil {
+		return err
+	}
+	m, err := w.startsAndEnds(t, d)
+	if err == nil {
+		err = w.runs(d, good)
+	}
+	if err != nil {
+		return w.keep(d, m, err)
+	}
+	return nil
+}

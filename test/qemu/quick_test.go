@@ -1,0 +1,13 @@
+//go:build !long
+
+package qemu
+
+import "testing"
+
+// lanes is how many devices there are at once.
+const lanes = 1
+
+// faults are those of the releases that a device falls back from.
+func faults() []string { return []string{panics} }
+
+func (w *world) more(*testing.T, []*disk) {}
