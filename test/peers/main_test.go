@@ -20,8 +20,9 @@ func TestMain(m *testing.M) {
 var packages = map[string]string{
 	"apt-get": "apt", "bsdiff": "bsdiff", "bspatch": "bsdiff", "casync": "casync", "cpio": "cpio", "curl": "curl", "dbus-daemon": "dbus-daemon",
 	"debootstrap": "debootstrap", "debugfs": "e2fsprogs", "dpkg-deb": "dpkg", "dumpe2fs": "e2fsprogs", "ip": "iproute2", "losetup": "mount",
-	"mke2fs": "e2fsprogs", "mkfs.erofs": "erofs-utils", "mksquashfs": "squashfs-tools", "openssl": "openssl", "rauc": "rauc",
-	"swupdate": "swupdate", "time": "time", "xdelta3": "xdelta3", "zstd": "zstd",
+	"mke2fs": "e2fsprogs", "mkfs.erofs": "erofs-utils", "mksquashfs": "squashfs-tools", "nginx": "nginx-light",
+	"openssl": "openssl", "rauc": "rauc",
+	"swupdate": "swupdate", "time": "time", "wrk": "wrk", "xdelta3": "xdelta3", "zstd": "zstd",
 }
 
 // need fails, and says which packages help, unless all tools are there.

@@ -23,6 +23,7 @@ type world struct {
 	bin, dir string
 	url, ca  string // of the port for devices
 	operator string // address of the operator's port
+	service  int    // the process that serves
 	devices  int
 }
 
@@ -83,7 +84,7 @@ func (w *world) serve(b testing.TB, host string) {
 	if err := json.NewDecoder(stdout).Decode(&where); err != nil {
 		b.Fatalf("start the service: %v\n%s", err, log.String())
 	}
-	w.url, w.ca, w.operator = "https://"+where.Devices, where.CA, where.Operators
+	w.url, w.ca, w.operator, w.service = "https://"+where.Devices, where.CA, where.Operators, cmd.Process.Pid
 }
 
 // device makes a device that has nothing but its configuration, two slots and a release in slot a.
