@@ -11,6 +11,8 @@
 //	application/spdx+json            SPDX 2.2 and 2.3, JSON (ISO/IEC 5962), and SPDX 3.0, JSON-LD
 //	https://slsa.dev/provenance/v1   a DSSE 1.0 envelope with an in-toto Statement v1 with SLSA provenance v1, bare or in a Sigstore bundle
 //	https://openvex.dev/ns/v0.2.0    OpenVEX 0.2.0, JSON: which vulnerabilities do no harm in the release
+//	https://cyclonedx.org/bom          the same envelope around a CycloneDX SBOM; with /v1.6 and the like at the end, too
+//	https://spdx.dev/Document          the same envelope around an SPDX SBOM; with /v2.3 and the like at the end, too
 //	any type that a policy names       the same envelope with another predicate, or a Sigstore bundle over the image
 //
 // All of it is foreign: sizes are limited, then strictjson has a look, then a few members are read. Members that are not

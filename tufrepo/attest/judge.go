@@ -83,14 +83,13 @@ func (j *judge) attestation(a firmware.Attestation, open func(firmware.Blob) (io
 	if err != nil {
 		return fmt.Errorf("attestation of type %s: %w", a.Type, err)
 	}
-	if want, ok := j.wanted(a.Type); ok {
-		j.judgeAttested(want, raw)
-		return nil
-	}
-	switch a.Type {
-	case TypeProvenance:
+	want, wanted := j.wanted(a.Type)
+	switch {
+	case a.Type == TypeProvenance:
 		return j.judgeProvenance(raw)
-	case TypeVEX:
+	case wanted, SBOMIn(a.Type) != "":
+		j.judgeStatement(a.Type, raw, want.By)
+	case a.Type == TypeVEX:
 		j.readVEX(raw)
 	default:
 		j.judgeSBOM(a.Type, raw)
@@ -107,6 +106,9 @@ func Limit(kind string) int {
 		return MaxStatement
 	case TypeVEX:
 		return MaxVEX
+	}
+	if SBOMIn(kind) != "" {
+		return MaxStatement
 	}
 	return 0
 }
@@ -132,7 +134,9 @@ func readBlob(b firmware.Blob, open func(firmware.Blob) (io.ReadCloser, error)) 
 // missing refuses for what the policy requires and nobody has said.
 func (j *judge) missing() {
 	has := func(types ...string) bool {
-		return slices.ContainsFunc(j.manifest.Attestations, func(a firmware.Attestation) bool { return slices.Contains(types, a.Type) })
+		return slices.ContainsFunc(j.manifest.Attestations, func(a firmware.Attestation) bool {
+			return slices.Contains(types, a.Type) || slices.Contains(types, SBOMIn(a.Type))
+		})
 	}
 	for _, r := range j.Require {
 		switch {

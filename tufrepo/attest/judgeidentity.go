@@ -26,22 +26,29 @@ func (p *Policy) limit(kind string) int {
 	return Limit(kind)
 }
 
-func (j *judge) judgeAttested(want Attested, raw []byte) {
-	if want.Type == TypeBundle {
-		j.signedBy("the signature of the image", raw, nil, want.By)
+// judgeStatement judges a statement, or a signature of the image. by is empty where the policy does not ask who has signed.
+func (j *judge) judgeStatement(kind string, raw []byte, by []Identity) {
+	if kind == TypeBundle {
+		j.signedBy("the signature of the image", raw, nil, by)
 		return
 	}
-	what := "the attestation of type " + want.Type
+	what := "the attestation of type " + kind
 	s, err := ParseStatement(raw)
 	if err != nil {
 		j.refuse(doRelease, "reading %s: %v", what, err)
 		return
 	}
-	if s.Predicate != want.Type {
+	if s.Predicate != kind {
 		j.refuse(doRelease, "%s has a statement with predicateType %.120s", what, s.Predicate)
+		return
 	}
 	j.about(what, s)
-	j.signedBy(what, raw, s, want.By)
+	if len(by) > 0 {
+		j.signedBy(what, raw, s, by)
+	}
+	if sbom := SBOMIn(kind); sbom != "" {
+		j.judgeSBOM(sbom, s.predicate)
+	}
 }
 
 func (j *judge) about(what string, s *Statement) {

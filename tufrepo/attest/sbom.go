@@ -17,6 +17,22 @@ const (
 	TypeProvenance = "https://slsa.dev/provenance/v1"
 )
 
+var (
+	cycloneDXPredicate = regexp.MustCompile(`^https://cyclonedx\.org/bom(/v[0-9.]+)?$`)
+	spdxPredicate      = regexp.MustCompile(`^https://spdx\.dev/Document(/v[0-9.]+)?$`)
+)
+
+// SBOMIn is the type of the SBOM that statements with this type of predicate hold; "" if they hold none.
+func SBOMIn(predicate string) string {
+	switch {
+	case cycloneDXPredicate.MatchString(predicate):
+		return TypeCycloneDX
+	case spdxPredicate.MatchString(predicate):
+		return TypeSPDX
+	}
+	return ""
+}
+
 // MaxSBOM is the longest SBOM, in bytes: some 100,000 packages.
 const MaxSBOM = 64 << 20
 

@@ -312,3 +312,57 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// An SBOM in a statement is read like one that stands for itself, and may be wanted from somebody.
+func TestAttestedSBOM(t *testing.T) {
+	s := keylesstest.New(t)
+	const kind = "https://cyclonedx.org/bom"
+	sbom := func(about []byte, content string) []byte {
+		return fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"rootfs","digest":{"sha256":"%v"}}],"predicateType":%q,"predicate":%s}`,
+			firmware.Sum(about), kind, content)
+	}
+	parts := func(license string) string {
+		return fmt.Sprintf(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"musl","licenses":[{"license":{"id":%q}}]}]}`, license)
+	}
+	open := policy(t, s.TrustedRoot(keylesstest.Parts{}), func(p *attest.Policy) {
+		p.Require, p.Builders, p.TrustedRoot = []string{attest.RequireSBOM}, nil, ""
+		p.Licenses.Deny = []string{"AGPL-*"}
+	})
+	strict := policy(t, s.TrustedRoot(keylesstest.Parts{}), func(p *attest.Policy) {
+		p.Require, p.Builders = []string{attest.RequireSBOM}, nil
+		p.Attested = []attest.Attested{{Type: kind, By: []attest.Identity{{Issuer: issuer, SAN: san}}}}
+	})
+	by := func(who string, statement []byte) []byte {
+		return s.Attest(who, issuer, statement, 5*time.Minute).JSON(t)
+	}
+	for _, tt := range []struct {
+		name   string
+		policy *attest.Policy
+		raw    []byte
+		want   []string
+	}{
+		{"anybody's", open, by("x@evil.example", sbom(image, parts("MIT"))), nil},
+		{"a licence that is denied", open, by(san, sbom(image, parts("AGPL-3.0-only"))), []string{"under a licence that the policy denies: musl"}},
+		{"of another image", open, by(san, sbom([]byte("x"), parts("MIT"))), []string{"is not about the image"}},
+		{"no SBOM", open, by(san, sbom(image, `{"hello":"world"}`)), []string{"neither CycloneDX"}},
+		{"no predicate", open, by(san, sbom(image, `""`)), []string{"reading the SBOM"}},
+		{"by whom it is wanted from", strict, by(san, sbom(image, parts("MIT"))), nil},
+		{"by another", strict, by("x@evil.example", sbom(image, parts("MIT"))), []string{`signed by "x@evil.example"`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := judge(t, tt.policy, kind, tt.raw)
+			if len(got) != len(tt.want) {
+				t.Fatalf("got %q, want %q", got, tt.want)
+			}
+			for i, want := range tt.want {
+				if !strings.Contains(got[i].What, want) {
+					t.Errorf("got %q, want %q", got[i].What, want)
+				}
+			}
+		})
+	}
+	raw := by(san, sbom(image, parts("MIT")))
+	if a, err := attest.Parse(raw); err != nil || a.Type != kind || !a.About(firmware.Sum(image)) {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
