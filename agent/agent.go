@@ -87,10 +87,11 @@ type Retry struct {
 
 // Notify tells whoever started the agent how it fares. nil functions are not called.
 type Notify struct {
-	Ready  func()            // once, when the state is reconciled
-	Status func(line string) // what the agent does, for people
-	Alive  func()            // every Every, as long as the agent turns its wheel
-	Every  time.Duration
+	Ready    func()            // once, when the state is reconciled
+	Enrolled func()            // when the service has given the device an identity
+	Status   func(line string) // what the agent does, for people
+	Alive    func()            // every Every, as long as the agent turns its wheel
+	Every    time.Duration
 }
 
 // Agent is one device. Its methods take the state folder for themselves for as long as

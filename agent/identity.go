@@ -107,7 +107,10 @@ func (s *session) enroll(ctx context.Context, claim string) error {
 	if err != nil {
 		return err
 	}
-	return s.saveIdentity(identity{schema, resp})
+	if err = s.saveIdentity(identity{schema, resp}); err == nil && s.o.Notify.Enrolled != nil {
+		s.o.Notify.Enrolled()
+	}
+	return err
 }
 
 func (a *Agent) enrolment(claim string) wire.EnrollRequest {

@@ -48,7 +48,7 @@ type Config struct {
 	Health time.Duration
 	// Boot is how long a start takes, from the bootloader's choice to the agent; each unit draws from its upper half.
 	Boot time.Duration
-	// Ramp is how many units are powered on each second; 0 means all at once.
+	// Ramp is how many units are powered on each second, fewer where they enrol more slowly; 0 means all at once.
 	Ramp float64
 	// Limits are those of installations; the zero value means the agent's.
 	Limits install.Limits

@@ -87,6 +87,12 @@ func (u *unit) still() durable.Disk {
 	return durable.Disk{FS: disk{FS: u.files, power: &power{}, lazy: u.fleet.store != nil, locks: u.fleet.locks}}
 }
 
+// enrolled reports whether the unit has been, in an earlier run.
+func (u *unit) enrolled() bool {
+	_, err := u.still().Stat(filepath.Join(u.cfg.State, "identity.json"))
+	return err == nil
+}
+
 // cloneWait is how often a clone looks whether there is an identity to take.
 const cloneWait = 200 * time.Millisecond
 

@@ -32,7 +32,8 @@ type Fleet struct {
 	made     time.Time    // when this process took the fleet
 	roots    client.Roots // that units have verified
 	ca       *x509.CertPool
-	mu       sync.Mutex // one Observe at a time
+	turns    chan struct{} // as many as enrol at once
+	mu       sync.Mutex    // one Observe at a time
 }
 
 // ErrRunning: another process runs this fleet.
@@ -54,7 +55,7 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (*Flee
 		}
 		return nil, err
 	}
-	f := &Fleet{cfg: c, lock: lock, made: time.Now(), locks: &locks{held: map[string]bool{}}}
+	f := &Fleet{cfg: c, lock: lock, made: time.Now(), locks: &locks{held: map[string]bool{}}, turns: make(chan struct{}, upAtOnce*runtime.GOMAXPROCS(0))}
 	if err := f.open(ctx, version, log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -120,7 +121,30 @@ func (f *Fleet) deliver(ctx context.Context, version string, log *slog.Logger) e
 	return g.Wait()
 }
 
-// Run powers the units on, Config.Ramp of them a second, and returns when ctx has ended and all agents have closed. Its error
+const (
+	// upAtOnce is how many units enrol at once for each processor. More of them would keep each other waiting until they give up, and
+	// begin anew.
+	upAtOnce = 32
+	// upMost is how long others wait for a unit that does not enrol.
+	upMost = 10 * time.Second
+)
+
+// turn waits until it is the unit's turn to enrol. All at once, or in virtual time, nobody waits.
+func (f *Fleet) turn(ctx context.Context, u *unit) {
+	if f.cfg.Ramp <= 0 || f.cfg.Apart || u.enrolled() {
+		return
+	}
+	select {
+	case f.turns <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	next := sync.OnceFunc(func() { <-f.turns })
+	u.opt.Notify.Enrolled = next
+	time.AfterFunc(upMost, next)
+}
+
+// Run powers the units on, Config.Ramp of them a second at most, and returns when ctx has ended and all agents have closed. Its error
 // is that of units whose bootloader could not be read: bricks, which no test of ours may make.
 func (f *Fleet) Run(ctx context.Context) error {
 	var g errgroup.Group
@@ -130,6 +154,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 			if f.cfg.Ramp > 0 {
 				wait(ctx, time.Duration(float64(i)/f.cfg.Ramp*float64(time.Second)))
 			}
+			f.turn(ctx, u)
 			bricks[i] = u.run(ctx)
 			return nil
 		})
