@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/chunk"
@@ -16,21 +16,28 @@ import (
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
 
-// chunks makes the chunks of the image, unless they are not wanted, or there are none.
-func (o ReleaseOptions) chunks(ctx context.Context, dir string, m *firmware.Manifest) error {
-	if o.NoChunks || m.Image.Length == 0 {
-		return nil
+// chunks makes the chunks of the image, unless they are not wanted, or there are none. Its progress is told while report says so.
+func (o ReleaseOptions) chunks(ctx context.Context, dir string, report *atomic.Bool) (*chunk.Created, error) {
+	if o.NoChunks {
+		return nil, nil
 	}
-	made := filepath.Join(dir, "blobs", "new")
-	c, err := chunk.CreateFile(ctx, o.Image, made, chunk.Options{Progress: o.progress("cutting the image into chunks")})
+	made := filepath.Join(dir, "blobs", "new-chunks")
+	options := chunk.Options{}
+	if progress := o.progress("cutting the image into chunks"); progress != nil {
+		options.Progress = func(done, total int64) {
+			if report.Load() {
+				progress(done, total)
+			}
+		}
+	}
+	c, err := chunk.CreateFile(ctx, o.Image, made, options)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if c.Image != m.Image {
-		return fmt.Errorf("%s changed while it was read; use a copy that nobody writes to", o.Image)
+	if c.Image.Length == 0 {
+		return nil, os.Remove(made)
 	}
-	m.Chunks = &c.File
-	return durable.Rename(made, filepath.Join(dir, bundle.BlobName(c.File.SHA256)))
+	return &c, durable.Rename(made, filepath.Join(dir, bundle.BlobName(c.File.SHA256)))
 }
 
 // ChunksInfo is what the index of a file of chunks says.

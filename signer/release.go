@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/chunk"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
@@ -77,16 +80,16 @@ func NewRelease(ctx context.Context, o ReleaseOptions) (*Draft, error) {
 		return nil, err
 	}
 	err = stage(ctx, o.Out, func(dir string) error {
-		if err := o.encode(ctx, dir, manifest); err != nil {
+		if err := o.build(ctx, dir, manifest); err != nil {
 			return err
+		}
+		if o.Zstd != nil {
+			patches.note("the artifact was compressed by %v", o.Zstd)
 		}
 		if err := o.attach(dir, manifest); err != nil {
 			return err
 		}
 		if err := patches.make(ctx, dir, manifest); err != nil {
-			return err
-		}
-		if err := o.chunks(ctx, dir, manifest); err != nil {
 			return err
 		}
 		if err := o.list(dir, role, manifest); err != nil {
@@ -173,19 +176,46 @@ func (o ReleaseOptions) highest(released []bundle.Entry) (int64, error) {
 	return highest, nil
 }
 
-// encode makes the artifact as a blob of the bundle and completes the manifest.
-func (o ReleaseOptions) encode(ctx context.Context, dir string, m *firmware.Manifest) error {
-	blobs := filepath.Join(dir, "blobs")
-	if err := durable.MkdirAll(blobs, 0o755); err != nil {
+// build makes the artifact and the chunks as blobs of the bundle and enters them in the manifest. They are made side by side: where
+// one writes to the disk, or has only one thing left to do, the other goes on.
+func (o ReleaseOptions) build(ctx context.Context, dir string, m *firmware.Manifest) error {
+	if err := durable.MkdirAll(filepath.Join(dir, "blobs"), 0o755); err != nil {
 		return err
 	}
-	made := filepath.Join(blobs, "new")
-	e, err := firmware.EncodeFile(ctx, o.Image, made, o.Zstd.EncodeOptions(o.progress("building the artifact")))
-	if err != nil {
-		return fmt.Errorf("building the artifact: %w", err)
+	var e firmware.Encoded
+	var c *chunk.Created
+	var encoded atomic.Bool // then the rest of the chunks is what people wait for
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		e, err = o.encode(ctx, dir)
+		encoded.Store(true)
+		return err
+	})
+	g.Go(func() (err error) {
+		c, err = o.chunks(ctx, dir, &encoded)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	m.Image, m.Artifact = e.Image, e.Artifact
-	return durable.Rename(made, filepath.Join(dir, bundle.BlobName(e.Artifact.SHA256)))
+	if c == nil {
+		return nil
+	}
+	if c.Image != e.Image {
+		return fmt.Errorf("%s changed while it was read; use a copy that nobody writes to", o.Image)
+	}
+	m.Chunks = &c.File
+	return nil
+}
+
+func (o ReleaseOptions) encode(ctx context.Context, dir string) (firmware.Encoded, error) {
+	made := filepath.Join(dir, "blobs", "new-artifact")
+	e, err := firmware.EncodeFile(ctx, o.Image, made, o.Zstd.EncodeOptions(o.progress("building the artifact")))
+	if err != nil {
+		return e, fmt.Errorf("building the artifact: %w", err)
+	}
+	return e, durable.Rename(made, filepath.Join(dir, bundle.BlobName(e.Artifact.SHA256)))
 }
 
 // list writes the manifest and enters it in the product's file.

@@ -120,7 +120,8 @@ func (m *maker) read(ctx context.Context, free <-chan *job, work, ordered chan<-
 }
 
 func (m *maker) work(ctx context.Context, work <-chan *job) error {
-	z, err := firmware.NewQuickCompressor(m.Size) // the best level takes three times as long and saves 4 % of the bytes
+	// Chunks are smaller by 2 % at the next level, which takes twice as long, and by 6 % at the best, which takes ten times.
+	z, err := firmware.NewQuickCompressor(m.Size)
 	if err != nil {
 		return err
 	}

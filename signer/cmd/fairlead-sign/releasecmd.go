@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -38,7 +39,7 @@ func releaseCommand() *cli.Command {
 		&cli.BoolFlag{Name: "no-chunks", Usage: "no chunks for devices without a patch, which take as much room as the artifact, and more"},
 		&cli.StringSliceFlag{Name: "key", Usage: "sign at once with this private key, a file or another `REF`erence; again for more"},
 		expiresFlag(), passphraseFlag(), keyTimeoutFlag(), cmdline.ProgressFlag(), jsonFlag())
-	flags = append(flags, zstdFlags()...)
+	flags = append(flags, zstdFlags(zstdAuto)...)
 	return command("release", "turn an image into a release, in a bundle", " ",
 		`  fairlead-sign release --repo REPO --product cam --version 1.1.0 --hardware cam-rev-b \
       --image rootfs.img --out cam-1.1.0 --key dora.key
@@ -55,10 +56,12 @@ fetch those chunks of the new image that they do not find in the old one.
   fairlead-sign release --repo REPO ... --patch-from 1.0.0 --patch-from 0.9.0=old.img
   fairlead-sign release --repo REPO ... --patches 0
 
-Large images take a while to compress. The program zstd, where it is installed, is quicker;
-what it makes is decoded and compared with the image before it is taken.
+Large images take a while to compress. The program zstd, where PATH has one of version 1.4.4 or
+later, takes half the time and is used; what it makes is decoded and compared with the image
+before it is taken. That is said, with its version: the bytes of the artifact depend on it, those
+of the image do not. Artifacts that are to be the same on all machines are made without:
 
-  fairlead-sign release --repo REPO ... --zstd zstd
+  fairlead-sign release --repo REPO ... --zstd none
 
 What is said of a release is attached to it: the manifest pins it, and a publish policy may want it.
 
@@ -93,7 +96,7 @@ func release(c *cli.Context) error {
 		return err
 	}
 	var err error
-	if o.Zstd, err = zstdProgram(c); err != nil {
+	if o.Zstd, err = zstdProgram(c, zstdAuto); err != nil {
 		return err
 	}
 	steps := steps{Context: c}
@@ -224,25 +227,37 @@ func readNotes(path string) (string, error) {
 	return string(data), nil
 }
 
-func zstdFlags() []cli.Flag {
+// What --zstd takes beside programs.
+const (
+	zstdAuto = "auto" // zstd on PATH, if it is known
+	zstdNone = "none" // the coder that is built in
+)
+
+func zstdFlags(byDefault string) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "zstd", Usage: "compress the artifact with the `PROGRAM` zstd, a path or a name on PATH", EnvVars: []string{"FAIRLEAD_ZSTD"}},
+		&cli.StringFlag{Name: "zstd", Usage: "compress the artifact with the `PROGRAM` zstd, a path or a name on PATH; auto: where there is one; none: with the coder that is built in",
+			DefaultText: byDefault, EnvVars: []string{"FAIRLEAD_ZSTD"}},
 		&cli.IntFlag{Name: "zstd-level", Usage: "its level, 1 to 19", Value: 9},
 	}
 }
 
-// zstdProgram is the program that was asked for, or nil.
-func zstdProgram(c *cli.Context) (*signer.ZstdProgram, error) {
-	if c.String("zstd") == "" {
+// zstdProgram is the program that is to compress, or nil.
+func zstdProgram(c *cli.Context, byDefault string) (*signer.ZstdProgram, error) {
+	level := c.Int("zstd-level")
+	if level < 1 || level > 19 {
+		return nil, usage("--zstd-level %d: give 1 to 19", level)
+	}
+	switch program := cmp.Or(c.String("zstd"), byDefault); program {
+	case zstdNone:
 		if c.IsSet("zstd-level") {
 			return nil, usage("--zstd-level is of no use without --zstd")
 		}
 		return nil, nil
+	case zstdAuto:
+		return signer.LookForZstd(c.Context, level), nil
+	default:
+		return signer.FindZstd(program, level)
 	}
-	if n := c.Int("zstd-level"); n < 1 || n > 19 {
-		return nil, usage("--zstd-level %d: give 1 to 19", n)
-	}
-	return signer.FindZstd(c.String("zstd"), c.Int("zstd-level"))
 }
 
 func artifactCommand() *cli.Command {
@@ -252,7 +267,7 @@ func artifactCommand() *cli.Command {
 
   fairlead-sign artifact build rootfs.img rootfs.fla
   fairlead-sign artifact build rootfs.img rootfs.fla --zstd zstd --zstd-level 19`,
-			append(zstdFlags(), cmdline.ProgressFlag(), jsonFlag()), artifactBuild),
+			append(zstdFlags(zstdNone), cmdline.ProgressFlag(), jsonFlag()), artifactBuild),
 		command("extract", "turn an artifact back into its image", "ARTIFACT IMAGE",
 			`Every frame is compared with the index. Zeros become holes.
 
@@ -266,7 +281,7 @@ func artifactBuild(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	z, err := zstdProgram(c)
+	z, err := zstdProgram(c, zstdNone)
 	if err != nil {
 		return err
 	}
