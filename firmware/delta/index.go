@@ -32,7 +32,7 @@ var (
 	narrow = pace{window: 9, gain: 8}
 )
 
-// paceOf looks at a sample of a base: whether it can be made half as long.
+// paceOf looks at a sample of a base. Programs and files together take 0.27 to 0.54 of their length here, erofs with LZ4 0.7.
 func paceOf(base []byte) (pace, error) {
 	const piece, pieces = 32 << 10, 64
 	z, err := firmware.NewQuickCompressor(piece)
@@ -48,7 +48,7 @@ func paceOf(base []byte) (pace, error) {
 		}
 		plain, coded = plain+len(b), coded+min(len(b), len(z.Compress(b)))
 	}
-	if coded*2 > plain {
+	if coded*5 > plain*3 {
 		return narrow, nil
 	}
 	return wide, nil
