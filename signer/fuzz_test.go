@@ -56,6 +56,8 @@ func FuzzInspect(f *testing.F) {
 	f.Add([]byte(`{"signed":{"_type":"root","roles":{"root":null},"keys":{}},"signatures":[]}`))
 	f.Add([]byte(`{"signed":{"_type":"targets","x-fairlead-direction":{"device":"\u001b"},"targets":{}},"signatures":[]}`))
 	f.Add([]byte(`{"schema":1,"product":"cam"}`))
+	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","messageSignature":{"messageDigest":{"algorithm":"SHA2_256"}},"verificationMaterial":{"certificate":{"rawBytes":"AAAA"}}}`))
+	f.Add([]byte(`{"payloadType":"application/vnd.in-toto+json","payload":"eyJfdHlwZSI6Imh0dHBzOi8vaW4tdG90by5pby9TdGF0ZW1lbnQvdjEiLCJzdWJqZWN0IjpbeyJuYW1lIjoiXHUwMDFiWzJKIiwiZGlnZXN0Ijp7InNoYTEiOiIifX1dLCJwcmVkaWNhdGVUeXBlIjoieDp5In0=","signatures":[{"sig":"AAAA"}]}`))
 	f.Add([]byte("\x89FLA\r\n\x1a\n\x01\x01\x01\x14\xff\xff\xff\xff"))
 	f.Add([]byte("\x89FLP\r\n\x1a\n\x01\x01\x01\x15\xff\xff\xff\xff"))
 	head, err := firmware.NewPatchHead(firmware.Blob{Length: 9}, firmware.MinFrameSize, 100_000,

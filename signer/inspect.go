@@ -15,6 +15,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/tufrepo/attest"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
 	"github.com/fairlead/fairlead/tufrepo/tlog"
 )
@@ -36,6 +37,7 @@ const (
 	KindPatch      Kind = "patch"
 	KindChunks     Kind = "chunks"
 	KindDirection  Kind = "direction"
+	KindSaid       Kind = "attestation"
 	KindBundle     Kind = "bundle"
 	KindRepository Kind = "repository"
 )
@@ -44,7 +46,7 @@ const (
 type Inspection struct {
 	Path    string `json:"path"`
 	Kind    Kind   `json:"kind"`
-	Content any    `json:"content"` // by kind: KeyInfo, MetadataInfo, *firmware.Manifest, ArtifactInfo, PatchInfo, ChunksInfo, DirectionInfo or *View
+	Content any    `json:"content"` // by kind: KeyInfo, MetadataInfo, *firmware.Manifest, ArtifactInfo, PatchInfo, ChunksInfo, DirectionInfo, AttestationInfo or *View
 
 	text // the content for people
 }
@@ -110,6 +112,9 @@ func recogniseJSON(path string) (Kind, error) {
 	if err != nil {
 		if _, manifestErr := firmware.ParseManifest(data); manifestErr == nil || looksLikeManifest(data) {
 			return KindManifest, nil
+		}
+		if _, said := attest.Parse(data); said == nil {
+			return KindSaid, nil
 		}
 		return "", refuse("%s is damaged, or not of this toolchain: %w", path, err)
 	}
@@ -210,6 +215,8 @@ func (in *Inspection) json(now time.Time) error {
 		return in.manifest(data)
 	case KindDirection:
 		return in.direction(data, now)
+	case KindSaid:
+		return in.attestation(data)
 	case KindRoot:
 		return inspectMeta[metadata.RootType](in, data, now)
 	case KindSnapshot:

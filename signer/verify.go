@@ -84,6 +84,10 @@ func (v *verifier) byKind(ctx context.Context) error {
 		return v.manifest(data)
 	case KindDirection:
 		return v.direction(data)
+	case KindSaid:
+		v.prove("it is well formed")
+		v.cannot("who has signed it: a publish policy names them, and fairlead-repo publish proves it")
+		return nil
 	case KindRoot:
 		return v.root(data)
 	case KindSnapshot:

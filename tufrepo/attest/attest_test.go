@@ -297,6 +297,9 @@ func FuzzParseProvenance(f *testing.F) {
 			if a, err := attest.Parse(raw); err == nil && (firmware.CheckAttestationType(a.Type) != nil || a.About(firmware.Digest{})) {
 				t.Errorf("%+v", a)
 			}
+			if claim, ok := attest.Claimed(raw); ok && claim.SAN == "" {
+				t.Error("a claim of nobody")
+			}
 			p, err := attest.ParseProvenance(raw)
 			if err == nil && (p.Builder == "" || len(p.Subjects) == 0 || p.About(firmware.Digest{})) {
 				t.Errorf("%+v", p)

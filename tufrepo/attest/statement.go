@@ -81,14 +81,15 @@ func ParseStatement(raw []byte) (*Statement, error) {
 
 // Attestation is one of whatever type, as much of it as there is to know before anybody verifies a signature.
 type Attestation struct {
-	Type  string // under which it stands in a manifest
-	About func(image firmware.Digest) bool
+	Type     string // under which it stands in a manifest
+	Subjects []Subject
+	Bundle   bool // it is a Sigstore bundle
 }
 
 // Parse reads a statement in its envelope, bare or in a Sigstore bundle, or a bundle that signs the image itself.
 func Parse(raw []byte) (*Attestation, error) {
 	if sum, ok := messageDigest(raw); ok {
-		return &Attestation{TypeBundle, func(image firmware.Digest) bool { return !image.IsZero() && image == sum }}, nil
+		return &Attestation{TypeBundle, []Subject{{SHA256: sum}}, true}, nil
 	}
 	s, err := ParseStatement(raw)
 	if err != nil {
@@ -96,13 +97,23 @@ func Parse(raw []byte) (*Attestation, error) {
 	}
 	switch {
 	case unsignedTypes[s.Predicate] || s.Predicate == TypeBundle:
-		return nil, fmt.Errorf("reading the attestation: predicateType %s is the type of documents without an envelope: attach the document itself", s.Predicate)
+		err = fmt.Errorf("reading the attestation: predicateType %s is the type of documents without an envelope: attach the document itself", s.Predicate)
 	case s.Predicate == TypeProvenance:
 		_, err = ParseProvenance(raw)
 	default:
 		err = firmware.CheckAttestationType(s.Predicate)
 	}
-	return &Attestation{s.Predicate, s.About}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Attestation{s.Predicate, s.Subjects, s.Bundle}, nil
+}
+
+// About tells whether the image of that SHA-256 is one of the subjects.
+func (a *Attestation) About(image firmware.Digest) bool { return among(a.Subjects, image) }
+
+func among(subjects []Subject, image firmware.Digest) bool {
+	return !image.IsZero() && slices.ContainsFunc(subjects, func(s Subject) bool { return s.SHA256 == image })
 }
 
 // messageDigest finds the SHA-256 of what a bundle without an envelope signs.
@@ -223,9 +234,7 @@ func newSubject(name string, digest map[string]string) (Subject, error) {
 }
 
 // About tells whether the image of that SHA-256 is one of the subjects.
-func (s *Statement) About(image firmware.Digest) bool {
-	return !image.IsZero() && slices.ContainsFunc(s.Subjects, func(one Subject) bool { return one.SHA256 == image })
-}
+func (s *Statement) About(image firmware.Digest) bool { return among(s.Subjects, image) }
 
 // SignedBy tells whether one of the signatures is by the key, Ed25519 or P-256. The key ids in the envelope are hints by
 // whoever made it, and have no say.

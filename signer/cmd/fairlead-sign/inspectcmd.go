@@ -13,8 +13,8 @@ import (
 
 func inspectCommand() *cli.Command {
 	return command("inspect", "show what a file or folder says, whatever it is", "FILE",
-		`It knows keys, metadata, manifests, artifacts, patches, directions, bundles and
-repositories by their content. It verifies nothing and never shows a secret.
+		`It knows keys, metadata, manifests, artifacts, patches, directions, attestations, bundles
+and repositories by their content. It verifies nothing and never shows a secret.
 
   fairlead-sign inspect cam-1.1.0
   fairlead-sign inspect --json rootfs.fla`,

@@ -362,6 +362,9 @@ func TestAttestedSBOM(t *testing.T) {
 		})
 	}
 	raw := by(san, sbom(image, parts("MIT")))
+	if claim, ok := attest.Claimed(raw); !ok || claim != (attest.Identity{Issuer: issuer, SAN: san}) {
+		t.Errorf("it claims %+v", claim)
+	}
 	if a, err := attest.Parse(raw); err != nil || a.Type != kind || !a.About(firmware.Sum(image)) {
 		t.Errorf("%+v, %v", a, err)
 	}

@@ -32,7 +32,7 @@ func TestKeyless(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"published cam 1.1.0", "exit code 5",
+		"published cam 1.1.0", "exit code 5", `says that it was signed by "intern@acme.example", logged in at "https://token.ci.example.net"`,
 		`the provenance is signed by "intern@acme.example", logged in at "https://token.ci.example.net", and the policy wants it signed by "release@acme.example"`,
 		"it has no attestation of type https://acme.example/tested/v1",
 	} {
@@ -80,6 +80,7 @@ fairlead-repo publish --repo repo first
 `
 
 const afterKeyless = `
+fairlead-sign inspect intern.sigstore.json
 fairlead-sign release --repo repo --product cam --version 1.2.0 --hardware cam-rev-b --image rootfs.img --out release-1.2.0 \
   --key dora.key --provenance intern.sigstore.json --attestation signed.sigstore.json
 code=0
