@@ -101,6 +101,8 @@ func TestProvenanceByIdentity(t *testing.T) {
 			want: []string{`signed by "release@acme.example.evil.example"`, `whatever matches "[a-z]+@acme\\.example"`}},
 		{name: "another authority", bundle: func() keylesstest.Bundle { return theirs.Attest(san, issuer, good, 5*time.Minute) },
 			want: []string{"cannot be believed: asked for is a certificate of https://virtual.fulcio", "there is a certificate for \"release@acme.example\"", "1 log entries", "not enough verified log entries"}},
+		{name: "another authority, in our log", bundle: func() keylesstest.Bundle { return attested(san, issuer) }, parts: keylesstest.Parts{AuthoritiesOf: theirs},
+			want: []string{"failed to verify leaf certificate"}},
 		{name: "not in the log", bundle: func() keylesstest.Bundle {
 			b := attested(san, issuer)
 			b.VerificationMaterial.TlogEntries = nil

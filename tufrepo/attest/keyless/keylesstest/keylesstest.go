@@ -46,13 +46,19 @@ func must[T any](t testing.TB, v T, err error) T {
 }
 
 // Parts says what a trusted root names.
-type Parts struct{ NoAuthorities, NoLogs, NoStamps, CTLogs bool }
+type Parts struct {
+	NoAuthorities, NoLogs, NoStamps, CTLogs bool
+	AuthoritiesOf                           *Sigstore // in the place of its own
+}
 
 // TrustedRoot is the trusted root file.
 func (s *Sigstore) TrustedRoot(p Parts) []byte {
 	s.t.Helper()
 	authorities, stamps := s.ca.FulcioCertificateAuthorities(), s.ca.TimestampingAuthorities()
 	logs, ctlogs := s.raw(s.ca.RekorLogs()), map[string]*root.TransparencyLog{}
+	if p.AuthoritiesOf != nil {
+		authorities = p.AuthoritiesOf.ca.FulcioCertificateAuthorities()
+	}
 	if p.NoAuthorities {
 		authorities = nil
 	}
