@@ -7,7 +7,7 @@
 //	p1  1 MiB   ext2, the environment blocks fairlead/env.0 and env.1
 //	p2  32 MiB  slot a: ext4 with vmlinuz, initrd.gz (package testinit and drivers) and the agent
 //	p3  32 MiB  slot b
-//	p4  8 MiB   ext4 with its journal: configuration and state of the agent
+//	p4  16 MiB  ext4 with its journal and a second superblock: configuration and state of the agent
 //
 // QEMU reaches it by NBD, and this process is the server: it sees every write and flush, keeps a log of them, and can cut the power
 // at any write, before it or in the middle of it. What was written and not flushed may then be there, or not.

@@ -21,7 +21,7 @@ const (
 	slotSize = 32 << 20
 	slotBAt  = slotAAt + slotSize
 	dataAt   = slotBAt + slotSize
-	dataSize = 8 << 20
+	dataSize = 16 << 20
 	diskSize = dataAt + dataSize
 )
 
@@ -131,26 +131,28 @@ func environment(t *testing.T, dir string) []byte {
 const kernelLine = "console=ttyS0 quiet panic=1 mitigations=off random.trust_cpu=on tsc=reliable nokaslr ipv6.disable=1 cryptomgr.notests " +
 	"initcall_blacklist=load_system_certificate_list,cubictcp_register,init_kprobe_trace,crypto_kdf108_init,init_encrypted"
 
-// startWatchdog gives the watchdog's registers a place, sets both of its stages, and starts it.
-const startWatchdog = `setpci -d 8086:25ab 10.l=e0000000
-setpci -d 8086:25ab 4.w=2
-setpci -d 8086:25ab 60.w=3
-write_word 0xe000000c 0x80
-write_word 0xe000000c 0x86
-write_dword 0xe0000000 $dog
-write_word 0xe000000c 0x80
-write_word 0xe000000c 0x86
-write_dword 0xe0000004 0x10
-setpci -d 8086:25ab 68.b=2
-`
+// startWatchdog gives the watchdog's registers a place, sets both of its stages, and starts it. On trial it has less patience.
+const startWatchdog = `if [ "$1" = "$fl_committed" ]; then set dog=0x%x; else set dog=0x%x; fi
+  setpci -d 8086:25ab 10.l=e0000000
+  setpci -d 8086:25ab 4.w=2
+  setpci -d 8086:25ab 60.w=3
+  write_word 0xe000000c 0x80
+  write_word 0xe000000c 0x86
+  write_dword 0xe0000000 $dog
+  write_word 0xe000000c 0x80
+  write_word 0xe000000c 0x86
+  write_dword 0xe0000004 0x10
+  setpci -d 8086:25ab 68.b=2
+  echo FL start $1
+  linux16 /vmlinuz`
 
-// bootSectors are the master boot record and GRUB behind it, which gives the watchdog so long.
+// bootSectors are the master boot record and GRUB behind it. On trial the watchdog waits for so long.
 func bootSectors(t *testing.T, dir string, watchdog time.Duration) []byte {
 	at := func(name string) string { return filepath.Join(dir, name) }
-	start := strings.NewReplacer("hd0,gpt3", "hd0,msdos2", "hd0,gpt4", "hd0,msdos3",
-		"linux /vmlinuz", "echo FL start $1\n  linux16 /vmlinuz", "initrd /initrd.gz", "initrd16 /initrd.gz").Replace(script(t, "grub: start"))
-	cfg := fmt.Sprintf("serial --unit=0\nterminal_output serial\nset dog=0x%x\n%sset fl_dir=(hd0,msdos1)/fairlead\nset fl_line='%s'\n", watchdog.Milliseconds(),
-		startWatchdog, kernelLine) + script(t, "grub: choose") + start
+	start := strings.NewReplacer("hd0,gpt3", "hd0,msdos2", "hd0,gpt4", "hd0,msdos3", "initrd /initrd.gz", "initrd16 /initrd.gz",
+		"linux /vmlinuz", fmt.Sprintf(startWatchdog, patient.Milliseconds(), watchdog.Milliseconds())).Replace(script(t, "grub: start"))
+	cfg := fmt.Sprintf("serial --unit=0\nterminal_output serial\nset fl_dir=(hd0,msdos1)/fairlead\nset fl_line='%s'\n", kernelLine) +
+		script(t, "grub: choose") + start
 	must(t, os.WriteFile(at("grub.cfg"), []byte(cfg), 0o644))
 	output(t, exec.Command("grub-mkstandalone", "-O", "i386-pc", "-o", at("core.img"), "--modules=part_msdos biosdisk ext2",
 		"--install-modules=part_msdos biosdisk ext2 loadenv normal linux linux16 test echo serial terminal reboot true setpci memrw",

@@ -120,15 +120,23 @@ func (m *machine) begin(cmd *exec.Cmd, known *start) error {
 		m.spent += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		m.mu.Unlock()
 	}()
-	q, err := dialQMP(m.dir + "/qmp")
-	if err != nil {
+	if err := m.talk(in, out, known); err != nil {
 		_ = cmd.Process.Kill()
-		return nil // it was killed, or its words say why
+		return m.unless(err)
+	}
+	return nil
+}
+
+// talk passes on what the machine says, and gives it the word that it waits for, until it ends.
+func (m *machine) talk(in io.Writer, out io.Reader, known *start) error {
+	q, err := dialQMP(m.dir+"/qmp", m.on)
+	if err != nil {
+		return err
 	}
 	defer q.Close()
 	if known != nil {
 		if err := q.load(); err != nil {
-			return m.unless(err)
+			return err
 		}
 		fmt.Fprintln(in, time.Now().Unix())
 	}
@@ -139,7 +147,7 @@ func (m *machine) begin(cmd *exec.Cmd, known *start) error {
 		m.note(text)
 		if strings.Contains(text, "FL ready") {
 			if err := m.starts.add(m.disk, q.save); err != nil {
-				return m.unless(err)
+				return err
 			}
 			fmt.Fprintln(in, time.Now().Unix())
 		}

@@ -14,15 +14,15 @@ type qmp struct {
 	*json.Decoder
 }
 
-// dialQMP waits for the emulator to open its socket.
-func dialQMP(path string) (*qmp, error) {
+// dialQMP waits for the emulator to open its socket, as long as that is wanted.
+func dialQMP(path string, wanted func() bool) (*qmp, error) {
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("unix", path)
 		if err == nil {
 			q := &qmp{conn, json.NewDecoder(conn)}
 			return q, q.do("qmp_capabilities", nil, nil)
 		}
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > 20*time.Second || !wanted() {
 			return nil, err
 		}
 	}

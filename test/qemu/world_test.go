@@ -89,14 +89,14 @@ func (w *world) publish(t *testing.T, version, fault string) {
 }
 
 // device is a disk as the factory makes it, with a name of its own.
-func (w *world) device(t *testing.T, serial string, s settings) *disk {
+func (w *world) device(t *testing.T, serial string, tries int) *disk {
 	data := make([]byte, diskSize)
-	copy(data, bootSectors(t, w.dir, s.watchdog))
+	copy(data, bootSectors(t, w.dir, patient))
 	copy(data[envAt:], environment(t, w.dir))
 	w.findEnv(t)
 	copy(data[slotAAt:], w.slots[factory])
 	copy(data[slotBAt:], w.slots[older])
-	copy(data[dataAt:], w.dataPartition(t, serial, s.tries))
+	copy(data[dataAt:], w.dataPartition(t, serial, tries))
 	return newDisk(data)
 }
 
@@ -128,14 +128,9 @@ const (
 	patience    = 4 * time.Minute  // for anything else that must come
 )
 
-// settings of a device.
-type settings struct {
-	tries    int
-	watchdog time.Duration // from the boot script to the agent's first word
-}
-
-// patient devices never go back because the computer that they are emulated on is busy. Others are in a hurry.
-var patient, impatient = settings{2, time.Minute}, settings{1, 25 * time.Second}
+// How long the watchdog waits, from the start of the kernel to the agent's first word. A patient one never bites because the computer
+// that the machine is emulated on is busy.
+const patient, impatient = time.Minute, 25 * time.Second
 
 // mostStarts is how many starts are kept, of some 90 MiB each.
 const mostStarts = 12
@@ -182,8 +177,8 @@ func (w *world) holds(d *disk, slot boot.Slot) string {
 	return ""
 }
 
-// whole says what is wrong with a disk that has no power: every slot that may be started must hold a whole image, and a lost state is
-// one that nobody wrote yet.
+// whole says what is wrong with a disk that has no power. Every slot that may be started must hold a whole image, and whoever updates
+// slot b must leave slot a alone.
 func (w *world) whole(d *disk) error {
 	s, err := w.state(d)
 	if err != nil {
@@ -191,6 +186,9 @@ func (w *world) whole(d *disk) error {
 	}
 	if s.Lost {
 		return errors.New("the boot state is lost")
+	}
+	if w.holds(d, boot.A) != factory {
+		return errors.New("slot a, in which the device was delivered, was written to")
 	}
 	for _, slot := range []boot.Slot{boot.A, boot.B} {
 		if s.Of(slot).Bootable && w.holds(d, slot) == "" {
@@ -213,9 +211,9 @@ func (w *world) runs(d *disk, version string) error {
 }
 
 // deliver makes a device and lets it enrol.
-func (w *world) deliver(t *testing.T, serial string, s settings) *disk {
+func (w *world) deliver(t *testing.T, serial string, tries int) *disk {
 	t.Helper()
-	d := w.device(t, serial, s)
+	d := w.device(t, serial, tries)
 	m := powerOn(t, d, w.starts)
 	defer m.off()
 	m.wait(patience, "FL status: idle, connected")
