@@ -28,7 +28,8 @@ type Signing struct {
 	View *View  // the files that wait for this key; none if it has signed, or nothing is missing
 	Key  Person // with its label, if it has one
 
-	key keyfile.Signer
+	key  keyfile.Signer
+	base *Base
 }
 
 // PrepareSigning reads a bundle for a key. It refuses a key that no file asks for, and a bundle that would not be
@@ -58,7 +59,16 @@ func PrepareSigning(o SignOptions) (*Signing, error) {
 		return nil, err
 	}
 	v.Files = slices.DeleteFunc(v.Files, func(file FileView) bool { return !file.asks(key.ID) })
-	return &Signing{View: v, Key: key, key: o.Key}, nil
+	return &Signing{View: v, Key: key, key: o.Key, base: base}, nil
+}
+
+// Now reads the bundle again, as [ReadView] does, upon the base that was read before.
+func (s *Signing) Now() (*View, error) {
+	f, err := readFolder(s.View.Bundle, s.base)
+	if err != nil {
+		return nil, err
+	}
+	return f.view()
 }
 
 func (f *folder) signable(v *View, key Person, now time.Time) error {

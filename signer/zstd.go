@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -91,6 +92,8 @@ func (z *zstdCoder) Code(ctx context.Context, image []byte) ([]byte, error) {
 	z.out.Reset()
 	cmd := exec.CommandContext(ctx, z.path, "-q", "-c", "--no-check", "--single-thread", "-"+strconv.Itoa(z.level),
 		"--stream-size="+strconv.Itoa(len(image)))
+	// Each process would fault its tables in by 4 KiB; by 2 MiB it takes a tenth less time. What the user has set stands.
+	cmd.Env = append([]string{"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"}, os.Environ()...)
 	var said bytes.Buffer
 	cmd.Stdin = bytes.NewReader(image)
 	out := &atMost{&z.out, len(image) + 64<<10}
