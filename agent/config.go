@@ -90,6 +90,8 @@ type Config struct {
 type Factory struct {
 	Version string `json:"version,omitempty"`
 	Counter int64  `json:"counter,omitempty"`
+	// Image is the image of the release; without it the slot is read once, before the first patch.
+	Image firmware.Blob `json:"image,omitzero"`
 }
 
 // SlotPaths are the paths of slot a and slot b.
@@ -261,6 +263,9 @@ func (c Config) checkDevice() error {
 	}
 	if c.Factory.Counter < 0 || c.Factory.Counter > firmware.MaxCounter {
 		return keyError("factory.counter", "%d is not a release counter", c.Factory.Counter)
+	}
+	if i := c.Factory.Image; i != (firmware.Blob{}) && (i.Length <= 0 || i.Length > firmware.MaxImage || i.SHA256.IsZero()) {
+		return keyError("factory.image", "want the length and the SHA-256 of an image, or neither")
 	}
 	for _, f := range []struct{ key, value string }{{"serial", c.Serial}, {"mac", c.MAC}} {
 		if len(f.value) > wire.MaxName || wire.Text(f.value) != f.value {

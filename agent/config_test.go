@@ -68,6 +68,7 @@ func TestConfigRefused(t *testing.T) {
 		{"reboot", `"product"`, `"reboot": ["systemctl", ""], "product"`, `key "reboot"`},
 		{"serial", `"product"`, `"serial": "a\nb", "product"`, `key "serial"`},
 		{"factory", `"product"`, `"factory": {"counter": -1}, "product"`, `key "factory.counter"`},
+		{"factory image", `"product"`, `"factory": {"image": {"length": 7}}, "product"`, `key "factory.image"`},
 		{"factory version", `"product"`, `"factory": {"version": "../1"}, "product"`, `key "factory.version"`},
 		{"too long", `"bu-100"`, `"` + strings.Repeat("x", MaxConfig) + `"`, "at most"},
 	} {

@@ -62,7 +62,7 @@ func (s *session) prepare() (err error) {
 	s.m = &machine{
 		observe: s.o.Observe,
 		files:   s.folder(), boot: s.boot, out: s.out, now: s.now, log: s.o.Log,
-		native: Release{Product: s.cfg.Product, Version: s.cfg.Factory.Version, Counter: s.cfg.Factory.Counter},
+		native: Release{Product: s.cfg.Product, Version: s.cfg.Factory.Version, Counter: s.cfg.Factory.Counter, Image: s.cfg.Factory.Image},
 	}
 	return s.m.open()
 }

@@ -91,7 +91,7 @@ type SlotInfo struct {
 func (a *Agent) look() (*machine, boot.State, error) {
 	m := &machine{
 		files: a.folder(), boot: a.boot, log: a.o.Log,
-		native: Release{Product: a.cfg.Product, Version: a.cfg.Factory.Version, Counter: a.cfg.Factory.Counter},
+		native: Release{Product: a.cfg.Product, Version: a.cfg.Factory.Version, Counter: a.cfg.Factory.Counter, Image: a.cfg.Factory.Image},
 	}
 	var err error
 	if m.state, err = loadState(m.files); err != nil && !m.lost(err) {

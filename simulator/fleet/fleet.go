@@ -2,9 +2,11 @@ package fleet
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/simulator/frames"
 	"github.com/fairlead/fairlead/simulator/network"
@@ -66,6 +69,9 @@ func (f *Fleet) open(ctx context.Context, version string, log *slog.Logger) (err
 	if f.ca, err = authorities(f.cfg.CA); err != nil {
 		return err
 	}
+	if f.cfg.Factory.Image, err = sum(f.cfg.Image); err != nil {
+		return err
+	}
 	if f.cfg.Shared {
 		if f.store, err = frames.Open(filepath.Join(f.cfg.Dir, "store")); err != nil {
 			return err
@@ -75,6 +81,20 @@ func (f *Fleet) open(ctx context.Context, version string, log *slog.Logger) (err
 		}
 	}
 	return f.deliver(ctx, version, log)
+}
+
+// sum is what a factory knows of its image.
+func sum(path string) (b firmware.Blob, err error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return b, err
+	}
+	defer in.Close()
+	hash := sha256.New()
+	if b.Length, err = io.Copy(hash, in); err == nil {
+		b.SHA256 = firmware.Digest(hash.Sum(nil))
+	}
+	return b, err
 }
 
 // authorities are those of a file, once for all units; nil for a file that holds none, of which the agents complain.
