@@ -167,7 +167,7 @@ func SignedDigest[T metadata.Roles](m *metadata.Metadata[T]) (firmware.Digest, e
 
 func canonical[T metadata.Roles](m *metadata.Metadata[T]) (payload []byte, err error) {
 	if l, ok := any(m).(*listing); ok {
-		if payload := appendSigned(nil, &l.Signed); payload != nil {
+		if payload := appendSigned(make([]byte, 0, 256*(len(l.Signed.Targets)+4)), &l.Signed); payload != nil {
 			return payload, nil
 		}
 	}
