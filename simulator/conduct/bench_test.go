@@ -79,7 +79,7 @@ units: %d
 for: 10m
 images: {size: 1MiB}
 releases: [{version: 1.0.0}]
-events: [{at: 40s, repository: up}]
+events: [{at: 100s, repository: up}]
 expect: [{connected: 99.9%%}, {bricked: none}]
 `, fleetSize(b, 500)))
 }
