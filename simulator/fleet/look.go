@@ -11,7 +11,7 @@ import (
 
 // Seen is a unit as its disk tells, past all reports.
 type Seen struct {
-	Slot    boot.Slot  // that would boot
+	Slot    boot.Slot  // that would boot, or was on trial when the power went
 	Version string     // of the release in it, by the agent's own record
 	State   wire.State // of its update
 	Trouble string     // what is in the way
@@ -38,11 +38,14 @@ func (f *Fleet) Look(n int) (Seen, error) {
 		return Seen{}, fmt.Errorf("%s: %w", u.name, err)
 	}
 	seen := Seen{Slot: state.Committed, Version: s.Version, State: s.State}
+	if state.Trial == state.Running {
+		seen.Slot = state.Running // whose release it is that the agent speaks of
+	}
 	if s.Trouble != nil {
 		seen.Trouble = s.Trouble.Text
 	}
 	if f.store != nil {
-		seen.Content, err = frames.Load(u.cfg.Slots.Path(state.Committed))
+		seen.Content, err = frames.Load(u.cfg.Slots.Path(seen.Slot))
 	}
 	return seen, err
 }

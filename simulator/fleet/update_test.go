@@ -227,6 +227,15 @@ func TestBadReleases(t *testing.T) {
 	}
 }
 
+// TestPowerGoesDuringATrial: a unit that is looked at then is no brick.
+func TestPowerGoesDuringATrial(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 1)
+	s.cfg.Each = func(int) Unit { return Unit{Transports: []string{}, Faults: Faults{Hangs: "*"}} }
+	f := s.run([]int{1}, func() bool { return strings.Contains(s.words(1), Hung) })
+	s.wantHolds(f, 1, "1.1.0")
+}
+
 // TestFleetGoesOnWhereItWas: the simulator is stopped in the midst of a download, and the same fleet started again.
 func TestFleetGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
