@@ -5,11 +5,6 @@ import (
 	"math/bits"
 )
 
-const (
-	giveUp = 8 // wrong bytes more than right ones after which an alignment is left,
-	again  = 6 // and equal bytes by which it is taken up again
-)
-
 // region is a part of a frame that lies at some place of the base, most of it equal.
 type region struct {
 	at, length int   // within the frame
@@ -165,7 +160,7 @@ func (a *aligner) stretches(limit int) []region {
 			i++
 			continue
 		}
-		if score < most-giveUp && n >= again {
+		if score < most-a.giveUp && n >= a.again {
 			a.parts = append(a.parts, region{a.cur.at + i, 0, a.cur.old + int64(i)})
 			from, score, most = i, 0, 0
 		}
