@@ -71,7 +71,7 @@ func (s *session) openDirector(id identity, source client.Source) (*client.Direc
 	}
 	d, err := client.OpenDirector(client.DirectorConfig{
 		Dir: s.path(directorName), Disk: s.o.Disk, Root: root, Tenant: id.Tenant, Device: id.Device, Source: source,
-		Clock: s.now, BuildTime: s.o.BuildTime, Log: s.o.Log,
+		Clock: s.now, BuildTime: s.o.BuildTime, Log: s.o.Log, Roots: s.o.Roots,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the director's metadata: %w", err)
