@@ -115,12 +115,12 @@ func fileSystem(t *testing.T, tree string, size int64, kind string, more ...stri
 	return image
 }
 
-// environment is the bootloader's partition as the factory makes it.
+// environment is the bootloader's partition as the factory makes it, empty or with a first state.
 func environment(t *testing.T, dir string) []byte {
 	tree := filepath.Join(dir, "env")
 	must(t, os.MkdirAll(filepath.Join(tree, "fairlead"), 0o755))
 	for _, name := range []string{"env.0", "env.1"} {
-		block := []byte("# GRUB Environment Block\n")
+		block := []byte("# GRUB Environment Block\n" + delivered)
 		block = append(block, bytes.Repeat([]byte("#"), 1024-len(block))...)
 		must(t, os.WriteFile(filepath.Join(tree, "fairlead", name), block, 0o644))
 	}

@@ -26,6 +26,9 @@ const lanes = 2
 // watchdog of the device that falls back.
 const watchdog = impatient
 
+// delivered is the state of the bootloader at the factory: none, so that the first start makes it.
+const delivered = ""
+
 // faults are those of the releases that a device falls back from.
 func faults() []string { return []string{panics, garbage, broken, hangs, idles, offline} }
 
