@@ -145,24 +145,6 @@ func (d *disk) kill(r *rand.Rand) (lost, of int) {
 	return lost, len(all)
 }
 
-// replay is base after the first n writes of log, and with the first half of the one after them if it is torn.
-func replay(base []byte, log []op, n int, torn bool) *disk {
-	data := bytes.Clone(base)
-	for _, o := range log {
-		if o.data == nil {
-			continue
-		}
-		if n--; n < 0 {
-			if torn {
-				copy(data[o.off:], o.data[:len(o.data)/2])
-			}
-			break
-		}
-		copy(data[o.off:], o.data)
-	}
-	return newDisk(data)
-}
-
 // count counts writes and flushes.
 func count(log []op) (writes, flushes int) {
 	for _, o := range log {

@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -90,4 +91,22 @@ func (w *world) survives(t *testing.T, d *disk) error {
 		return w.keep(d, m, err)
 	}
 	return nil
+}
+
+// replay is base after the first n writes of log, and with the first half of the one after them if it is torn.
+func replay(base []byte, log []op, n int, torn bool) *disk {
+	data := bytes.Clone(base)
+	for _, o := range log {
+		if o.data == nil {
+			continue
+		}
+		if n--; n < 0 {
+			if torn {
+				copy(data[o.off:], o.data[:len(o.data)/2])
+			}
+			break
+		}
+		copy(data[o.off:], o.data)
+	}
+	return newDisk(data)
 }
