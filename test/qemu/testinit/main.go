@@ -27,7 +27,7 @@ import (
 
 func main() {
 	if filepath.Base(os.Args[0]) == "fairlead-agent" {
-		select {}
+		hang()
 	}
 	if err := run(); err != nil {
 		fmt.Println("FL error:", err)
@@ -44,7 +44,14 @@ func leave() {
 	}
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
-	select {}
+	hang()
+}
+
+// hang does nothing for ever. An empty select would not do: Go ends a program that waits for nothing.
+func hang() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 func run() error {
@@ -54,7 +61,7 @@ func run() error {
 	}
 	if string(fault) == "hang" {
 		fmt.Println("FL hangs")
-		select {}
+		hang()
 	}
 	if err := mountAll([][3]string{{"proc", "/proc", "proc"}, {"sys", "/sys", "sysfs"}, {"dev", "/dev", "devtmpfs"}}); err != nil {
 		return err
