@@ -53,18 +53,25 @@ func (h *half) set(d *deadline, t time.Time) {
 		d.timer.Stop()
 	}
 	d.timer, d.over = nil, false
-	if !t.IsZero() {
-		var timer *time.Timer
-		timer = time.AfterFunc(time.Until(t), func() {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			if d.timer == timer {
-				d.over = true
-				h.cond.Broadcast()
-			}
-		})
-		d.timer = timer
+	if t.IsZero() {
+		return
 	}
+	left := time.Until(t)
+	if left <= 0 { // a timer that is due at once does not survive the race detector in a bubble of Go 1.26
+		d.over = true
+		h.cond.Broadcast()
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(left, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if d.timer == timer {
+			d.over = true
+			h.cond.Broadcast()
+		}
+	})
+	d.timer = timer
 }
 
 // end is a net.Conn.
