@@ -50,9 +50,10 @@ type session struct {
 	unack   *time.Timer           // runs while that is not acknowledged
 	sent    int64                 // version of the last delivery
 
-	listens   bool        // is subscribed to commands
-	commandID uint16      // packet id of the last command
-	commanded *time.Timer // runs while that is not acknowledged
+	listens   bool          // is subscribed to commands
+	commandID uint16        // packet id of the last command
+	commanded *time.Timer   // runs while that is not acknowledged
+	freed     chan struct{} // closed when commanded is nil again
 }
 
 func (s *session) client() *mqtt.Client {
