@@ -171,44 +171,6 @@ var rots = map[string][]string{
 	"metadata": {"state/image/metadata/timestamp.json", "state/image/metadata/snapshot.json", "state/image/metadata/targets.json"},
 }
 
-// alone says whether a file is one of two copies, and the other was never written.
-func alone(m *Medium, name string) bool {
-	other, ok := strings.CutSuffix(name, ".0")
-	if other += ".1"; !ok {
-		if other, ok = strings.CutSuffix(name, ".1"); !ok {
-			return false
-		}
-		other += ".0"
-	}
-	_, err := m.ReadFile(other)
-	return err != nil
-}
-
-// rottenToo are beginnings to which rot was added. What says which slot runs is left: without it an agent whose other slot is
-// on trial does nothing before the next start, at which the bootloader says it anew.
-func rottenToo(all []scenario) (both []scenario) {
-	for _, sc := range all {
-		if sc.fault != nil || sc.kind != fileBoot || strings.HasPrefix(sc.name, "rot") || strings.HasPrefix(sc.name, "counters") {
-			continue
-		}
-		for what, files := range rots {
-			if what == "running" {
-				continue
-			}
-			both = append(both, scenario{name: sc.name + ", rot in the " + what, lostOK: sc.lostOK || what == "boot copies",
-				make: func(b *builder) *Medium {
-					m := sc.make(b)
-					if len(files) == 1 && alone(m, files[0]) {
-						return m
-					}
-					return rotten(m, files...)
-				}})
-		}
-	}
-	slices.SortFunc(both, func(a, b scenario) int { return strings.Compare(a.name, b.name) })
-	return both
-}
-
 // scenarios are the beginnings. In those whose first update was to 1.1.0, the one that is cut is to 1.2.0.
 func scenarios() []scenario {
 	all := []scenario{
