@@ -91,6 +91,23 @@ func TestPatchFromElsewhere(t *testing.T) {
 	}
 }
 
+// TestFactoryImage: a device that was told its factory's image does not read the slot to find out, and patches what is left of it.
+func TestFactoryImage(t *testing.T) {
+	site := newSite(t)
+	whole := released(site, "1.1.0", 2, image(1), after(image(1)))
+	u := newUnit(t, site)
+	u.cfg.Factory.Image = firmware.Blob{Length: int64(len(image(1))), SHA256: firmware.Sum(image(1))}
+	u.enroll()
+	mounted := image(1)
+	copy(mounted[70_000:], "mounted read-write")
+	write(t, u.cfg.Slots.A, mounted)
+	end := u.untilEnd(site.Direct(u.id, "1.1.0", nil))
+	u.wantRunning(boot.B, "1.1.0", after(image(1)))
+	if end.Patched == 0 || end.Fetched > whole.Artifact.Length/2+5_000 {
+		t.Errorf("%+v; an artifact has %d bytes", end, whole.Artifact.Length)
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

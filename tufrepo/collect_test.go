@@ -2,6 +2,7 @@ package tufrepo
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -55,6 +56,28 @@ func TestCollect(t *testing.T) {
 	w.mustSee(w.device(), "1.1.0")
 	if c := w.collect(0); len(c.Removed) > 1 {
 		t.Errorf("there was more to remove: %+v", c)
+	}
+}
+
+// A blob that releases share is out of use with the last of them, and in use again with the next one. Were it in the journal
+// meanwhile, a crash before the next entry would let Collect take it without grace.
+func TestJournalOfASharedBlob(t *testing.T) {
+	w := newWorld(t)
+	shared := repotest.Image("one", 200_000)
+	w.publish(w.genesis())
+	m, err := w.base().Manifest("base-unit/1.0.0.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct {
+		image []byte
+		want  bool
+	}{{shared, false}, {repotest.Image("two", 200_000), true}, {shared, false}} {
+		w.only(fmt.Sprintf("1.%d.0", i+1), int64(i+2), step.image)
+		j, err := w.repo.loadJournal()
+		if _, listed := j[bundle.BlobName(m.Artifact.SHA256)]; err != nil || listed != step.want || len(j) == 0 {
+			t.Errorf("step %d: %v, in the journal of %d: %v", i, err, len(j), listed)
+		}
 	}
 }
 

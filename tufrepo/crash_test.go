@@ -127,8 +127,14 @@ func (w *world) rotateTargets(both bool) string {
 // withdraw publishes a role that lists nothing but a new release.
 func (w *world) withdraw(version string, counter int64) {
 	w.t.Helper()
+	w.only(version, counter, repotest.Image("v"+version, 200_000))
+}
+
+// only publishes a release in place of all others.
+func (w *world) only(version string, counter int64, image []byte) {
+	w.t.Helper()
 	dir := w.t.TempDir()
-	raw := repotest.PutManifest(w.t, dir, repotest.PutArtifact(w.t, dir, repotest.Product, version, counter, repotest.Image("v"+version, 200_000)))
+	raw := repotest.PutManifest(w.t, dir, repotest.PutArtifact(w.t, dir, repotest.Product, version, counter, image))
 	next := w.base().Role(repotest.Product).Signed.Version + 1
 	repotest.Put(w.t, dir, bundle.MetadataName(next, repotest.Product),
 		repotest.Sign(w.t, repotest.NewProduct(w.t, next, w.now, nil, raw), w.Product...))

@@ -187,3 +187,20 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 	})
 }
+
+// A connection that is lost before the keeper knows of it leaves nobody who would make the next one.
+func TestLostBeforeItWasNoted(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	cfg := config(t, newService(t, ca), ca)
+	cfg.Now = time.Now
+	s := &session{cfg: cfg, changed: func() {}, trouble: map[string]bool{}}
+	k := &keeper{s: s}
+	for _, lost := range []bool{true, false} {
+		if _, err := s.connectPacket(60); err != nil {
+			t.Fatal(err)
+		}
+		if again := k.took(&kept{lost: lost}); again != lost {
+			t.Errorf("lost %v: another one is made: %v", lost, again)
+		}
+	}
+}

@@ -142,7 +142,7 @@ func (b *blackHole) Dial(ctx context.Context, network, address string) (net.Conn
 	conn, err := b.dial(ctx, network, address)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.made = append(b.made, &holeConn{Conn: conn})
+	b.made = append(b.made, &holeConn{Conn: conn, closed: make(chan struct{})})
 	return b.made[len(b.made)-1], err
 }
 
@@ -156,7 +156,24 @@ func (b *blackHole) swallow() {
 
 type holeConn struct {
 	net.Conn
-	gone atomic.Bool
+	gone   atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Read gives nothing of what comes after the silence began, not even the end.
+func (c *holeConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.gone.Load() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *holeConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
 
 func (c *holeConn) Write(p []byte) (int, error) {

@@ -43,6 +43,11 @@ func TestCheck(t *testing.T) {
 		{"same name after an object", `{"a":{"b":1},"b":{"a":1}}`, Options{}, ""},
 		{"empty name twice", `{"":1,"":2}`, Options{}, `member ""`},
 
+		{"escaped quotes", `{"a":"\",\"a\":null,\"","b\"":["\\",{"\\\"":"\""}]}`, Options{}, ""},
+		{"same name behind a backslash", `{"a":"\\","a":1}`, Options{}, `member "a"`},
+		{"same name with a quote", `{"a\"":1,"a\"":2}`, Options{}, `member "a\""`},
+		{"null behind a quote", `["\"",null]`, Options{}, "null"},
+
 		{"depth 32", nested(32), Options{}, ""},
 		{"depth 33", nested(33), Options{}, "nested deeper than 32"},
 		{"depth of objects", strings.Repeat(`{"a":`, 33) + "1" + strings.Repeat("}", 33), Options{}, "nested deeper than 32"},
