@@ -29,7 +29,7 @@ func NewCompressor(frameSize int) (*Compressor, error) {
 	return newCompressor(frameSize, zstd.SpeedBestCompression)
 }
 
-// NewQuickCompressor makes one of the level that takes the least, a fifteenth of the time, for frames that are not worth more.
+// NewQuickCompressor makes one of the level that takes the least time, for frames that are not worth more.
 func NewQuickCompressor(frameSize int) (*Compressor, error) {
 	return newCompressor(frameSize, zstd.SpeedFastest)
 }
