@@ -18,7 +18,7 @@ RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && \
 # Packages that start hundreds of processes, or the same one hundreds of thousands of times, or do one thing after the
 # other, most of it signatures, or stand on much code of others: with the race detector they take five to ten times as long.
 # The rooms below and around them are tested with it, and make test-long tests these with it too.
-PLAIN := ./test/crash ./test/faults ./test/attack ./test/qemu ./test/demo ./test/conformance ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo \
+PLAIN := ./test/qemu ./test/crash ./test/faults ./test/attack ./test/demo ./test/conformance ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo \
   ./tufrepo ./tufrepo/bundle ./tufrepo/attest/keyless ./tufrepo/attest/keyless/keylesstest ./tufrepo/keyfile ./tufrepo/direction ./tufrepo/director/rollout ./tufrepo/director/audit \
   ./agent/boot ./simulator/virtual
 WATCHED = $(filter-out $(PLAIN:./%=%),$(patsubst github.com/fairlead/fairlead/%,%,$(shell $(GO) list ./...)))
@@ -26,7 +26,7 @@ WATCHED = $(filter-out $(PLAIN:./%=%),$(patsubst github.com/fairlead/fairlead/%,
 # A program with the race detector sleeps for a second when it ends.
 export GORACE := atexit_sleep_ms=0
 
-.PHONY: help build test test-long bench bench-peers lint size demo need clean
+.PHONY: help build test test-long long-reliability long-race long-sizes long-fuzz bench bench-peers lint size demo need clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,24 +53,35 @@ SCRATCH := $(shell df -k --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $
 
 test: need ## every test of ten minutes or less in all, with the race detector
 	@test -n '$(RACE)' || echo "no C compiler: testing without the race detector (apt-get install gcc)"
-	$(SCRATCH) $(GO) test -vet=all -p $(AT_ONCE) $(RACE) -timeout 10m $(WATCHED:%=./%)
 	@mkdir -p bin
-	@$(SCRATCH) $(GO) test -vet=all -p $(AT_ONCE) -timeout 10m -v $(PLAIN) >bin/plain.log || \
-	  { grep -vE '^ *(=== |--- PASS)' bin/plain.log; exit 1; }
+	@$(SCRATCH) $(GO) test -vet=all -p 2 -timeout 10m -v $(PLAIN) >bin/plain.log & plain=$$!; \
+	$(SCRATCH) $(GO) test -vet=all -p $(AT_ONCE) $(RACE) -timeout 10m $(WATCHED:%=./%); watched=$$?; \
+	wait $$plain || { grep -vE '^ *(=== |--- PASS)' bin/plain.log; exit 1; }; exit $$watched
 	@grep '^ok' bin/plain.log; test/figures.sh bin/plain.log
 
 # What docs/reliability.md has the figures of.
-RELIABILITY := test/crash|test/faults|test/attack|test/boot|test/qemu|test/rauc|test/soak
+RELIABILITY := test/soak|test/qemu|test/crash|test/faults|test/attack|test/boot|test/rauc
 
-test-long: need ## the long ones as well: sizes around 2^31 and 2^32, fuzzing
-	$(GO) test -tags long -timeout 60m $$($(GO) list ./... | grep -vE '/($(RELIABILITY))$$')
-	@mkdir -p bin
-	@$(GO) test -tags long -p 1 -timeout 3h -v $(addprefix ./,$(subst |, ,$(RELIABILITY))) >bin/reliability.log || \
-	  { grep -vE '^ *(=== |--- PASS)' bin/reliability.log; exit 1; }
-	$(GO) test $(RACE) -timeout 60m $(PLAIN)
-	$(GO) test -tags kms ./tufrepo/keyref ./tufrepo/director/kms
-	test/fuzz.sh 20s
+# Emulators and whole programs have nothing for the race detector to see.
+RACY := $(filter-out ./test/qemu ./test/demo,$(PLAIN))
+
+test-long: need long-reliability long-race long-sizes long-fuzz ## the long ones as well, for hours: every power cut, sizes around 2^31 and 2^32, fuzzing
 	@test/figures.sh bin/reliability.log
+
+long-reliability: # as root; test/qemu/debian.sh first
+	@mkdir -p bin
+	@$(GO) test -tags long -p $(AT_ONCE) -timeout 3h -v $(addprefix ./,$(subst |, ,$(RELIABILITY))) >bin/reliability.log || \
+	  { grep -vE '^ *(=== |--- PASS)' bin/reliability.log; exit 1; }
+
+long-race:
+	$(GO) test $(RACE) -timeout 60m $(RACY)
+
+long-sizes:
+	$(GO) test -tags long -timeout 60m $$($(GO) list ./... | grep -vE '/($(RELIABILITY))$$')
+	$(GO) test -tags kms ./tufrepo/keyref ./tufrepo/director/kms
+
+long-fuzz:
+	test/fuzz.sh 20s
 
 bench: build ## the figures, as Go benchmarks
 	$(GO) test -run '^$$' -bench . -benchtime 3x -timeout 60m ./test/bench
