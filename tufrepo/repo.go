@@ -224,6 +224,7 @@ func (r *Repo) write(name string, data []byte) error {
 }
 
 func (r *Repo) remove(name string) error {
+	// The sync is not needed for safety: nothing names a file that comes back, and the next collection takes it.
 	err := r.change(name, func() error { return r.disk.Remove(r.path(name)) })
 	if err != nil {
 		return fmt.Errorf("removing %s: %w", name, err)

@@ -79,14 +79,39 @@ func (p *press) genesis() string {
 	return p.path("first")
 }
 
-func (p *press) release(version string) string {
+// successor makes the bundle with a second root, whose key is another.
+func (p *press) successor() string {
+	key, err := keyfile.Generate(keyfile.Ed25519)
+	p.ok(err)
+	p.ok(keyfile.SavePublic(p.path("next.pub"), key.Public()))
+	next, err := keyfile.NewSigner(key)
+	p.ok(err)
+	base, err := signer.ReadBase(p.path("repo"), "")
+	p.ok(err)
+	_, err = signer.RotateRoot(p.t.Context(), signer.RotateRootOptions{Out: p.path("second"), Base: base, Lifetime: 365 * 24 * time.Hour, Now: p.now,
+		Changes: map[string]signer.RoleChange{metadata.ROOT: {Add: p.public(p.path("next.pub")).Keys, Remove: []string{"all"}}}})
+	p.ok(err)
+	for _, k := range []keyfile.Signer{p.key, next} {
+		s, err := signer.PrepareSigning(signer.SignOptions{Bundle: p.path("second"), Key: k, Now: p.now})
+		p.ok(err)
+		p.ok(s.Sign())
+	}
+	return p.path("second")
+}
+
+// release makes the bundle of a release, which may be the only one that its product lists.
+func (p *press) release(version string, only bool) string {
 	image := p.path(version + ".img")
 	p.ok(os.WriteFile(image, imageBytes(uint64(version[2])), 0o600))
 	base, err := signer.ReadBase(p.path("repo"), "")
 	p.ok(err)
+	keep := 0
+	if only {
+		keep = 1
+	}
 	_, err = signer.NewRelease(p.t.Context(), signer.ReleaseOptions{
 		Out: p.path(version), Base: base, Product: "base", Version: version, Hardware: []string{"bu-100"}, Image: image,
-		Lifetime: 365 * 24 * time.Hour, Now: p.now, Keys: []keyfile.Signer{p.key}, NoChunks: true,
+		Lifetime: 365 * 24 * time.Hour, Now: p.now, Keys: []keyfile.Signer{p.key}, NoChunks: true, Keep: keep,
 	})
 	p.ok(err)
 	return p.path(version)
@@ -98,6 +123,14 @@ func (p *press) publish(dir string, d durable.Disk, bundle string) error {
 		return err
 	}
 	_, err = r.Publish(context.Background(), bundle, tufrepo.PublishOptions{})
+	return err
+}
+
+func (p *press) renew(dir string, d durable.Disk) error {
+	r, err := tufrepo.Open(dir, p.options(d))
+	if err == nil {
+		_, err = r.Renew(context.Background())
+	}
 	return err
 }
 
@@ -113,33 +146,56 @@ var jobs = []struct {
 	}, "-", ""},
 	{"first release", func(p *press) func(string, durable.Disk) error {
 		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.genesis()))
-		b := p.release("1.0.0")
+		b := p.release("1.0.0", false)
 		return func(dir string, d durable.Disk) error { return p.publish(dir, d, b) }
 	}, "", "1.0.0"},
 	{"second release", func(p *press) func(string, durable.Disk) error {
 		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.genesis()))
-		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.release("1.0.0")))
-		b := p.release("1.1.0")
+		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.release("1.0.0", false)))
+		b := p.release("1.1.0", false)
 		return func(dir string, d durable.Disk) error { return p.publish(dir, d, b) }
 	}, "1.0.0", "1.0.0 1.1.0"},
 	{"renewal with a snapshot", func(p *press) func(string, durable.Disk) error {
 		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.genesis()))
-		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.release("1.0.0")))
+		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.release("1.0.0", false)))
 		p.now = p.now.Add(6*24*time.Hour + 23*time.Hour)
+		return p.renew
+	}, "expired", "1.0.0"},
+	{"a root of other people", func(p *press) func(string, durable.Disk) error {
+		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.genesis()))
+		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.release("1.0.0", false)))
+		p.now = p.now.Add(time.Hour)
+		b := p.successor()
+		return func(dir string, d durable.Disk) error { return p.publish(dir, d, b) }
+	}, "1.0.0", "root 2: 1.0.0"},
+	{"collection", func(p *press) func(string, durable.Disk) error {
+		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.genesis()))
+		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.release("1.0.0", false)))
+		p.ok(p.publish(p.path("repo"), durable.Disk{}, p.release("1.1.0", true)))
+		p.now = p.now.Add(tufrepo.Grace + time.Hour)
+		p.ok(p.renew(p.path("repo"), durable.Disk{}))
+		removed := 0
+		p.t.Cleanup(func() {
+			if removed == 0 {
+				p.t.Error("there was nothing to collect")
+			}
+		})
 		return func(dir string, d durable.Disk) error {
 			r, err := tufrepo.Open(dir, p.options(d))
-			if err == nil {
-				_, err = r.Renew(context.Background())
+			if err != nil {
+				return err
 			}
+			c, err := r.Collect(context.Background(), tufrepo.Grace)
+			removed += len(c.Removed)
 			return err
 		}
-	}, "expired", "1.0.0"},
+	}, "1.1.0", "1.1.0"},
 }
 
 // TestPublisherSurvivesEveryCut cuts the power at every operation of the publisher. What lies there then is shown to a device
-// that has the first root, and the work is done again on it.
+// that has the first root, and the work is done again on it, and cut again.
 func TestPublisherSurvivesEveryCut(t *testing.T) {
-	seen, again := NewSeen(), 0
+	seen, again, twice := NewSeen(), 0, 0
 	start := time.Now()
 	for _, job := range jobs {
 		t.Run(strings.ReplaceAll(job.name, " ", "_"), func(t *testing.T) {
@@ -163,7 +219,8 @@ func TestPublisherSurvivesEveryCut(t *testing.T) {
 				}
 				if n++; n%publishAgain == 0 || raced && n%100 == 0 {
 					again++
-					if err := p.again(s.Medium, work, job.new); err != nil {
+					cuts, err := p.again(s.Medium, work, job.old, job.new)
+					if twice += cuts; err != nil {
 						t.Errorf("the work, done again: %v: %v", err, s)
 						return false
 					}
@@ -172,7 +229,7 @@ func TestPublisherSurvivesEveryCut(t *testing.T) {
 			})
 		})
 	}
-	t.Logf("publisher: %d distinct media of %d, shown to a device; the work done again on %d, in %v, seed %d", seen.Distinct(), seen.States.Load(), again,
+	t.Logf("publisher: %d distinct media of %d, shown to a device; the work done again on %d, and cut again at %d, in %v, seed %d", seen.Distinct(), seen.States.Load(), again, twice,
 		time.Since(start).Round(time.Second), *seed)
 }
 
@@ -203,6 +260,9 @@ func (p *press) devices(m *Medium) string {
 	if err != nil {
 		return err.Error()
 	}
+	if root := c.Versions().Root; root > 1 {
+		return fmt.Sprintf("root %d: %s", root, releases(c, files))
+	}
 	return releases(c, files)
 }
 
@@ -231,8 +291,8 @@ func releases(c *client.Client, files fstest.MapFS) string {
 	return strings.Join(all, " ")
 }
 
-// again puts a medium into a folder, does the work there once more, and looks.
-func (p *press) again(m *Medium, work func(string, durable.Disk) error, want string) error {
+// again puts a medium into a folder, does the work there once more, and looks; and at what some cuts of that leave, which it counts.
+func (p *press) again(m *Medium, work func(string, durable.Disk) error, old, want string) (cuts int, err error) {
 	dir, err := os.MkdirTemp(p.dir, "again-")
 	p.ok(err)
 	defer os.RemoveAll(dir)
@@ -242,15 +302,26 @@ func (p *press) again(m *Medium, work func(string, durable.Disk) error, want str
 		}
 		return os.WriteFile(dir+name, data, 0o600)
 	}))
-	if err := work(dir, durable.Disk{}); err != nil {
-		return err
-	}
 	tee, err := NewTee(dir)
 	p.ok(err)
-	if sees := p.devices(tee.disk.Now()); sees != want {
-		return fmt.Errorf("devices see %q, not %q", sees, want)
+	if err := work(dir, durable.Disk{FS: tee}); err != nil {
+		return 0, err
 	}
-	return nil
+	if sees := p.devices(tee.disk.Now()); sees != want {
+		return 0, fmt.Errorf("devices see %q, not %q", sees, want)
+	}
+	n := 0
+	tee.disk.Enumerate(Bounds{Tears: 1, Seed: *seed}, func(s *State) bool {
+		if n++; n%publishAgain != 0 {
+			return true
+		}
+		if sees := p.devices(s.Medium); sees != old && sees != want {
+			err = fmt.Errorf("cut once more: devices see %q, neither %q nor %q: %v", sees, old, want, s)
+		}
+		cuts++
+		return err == nil
+	})
+	return cuts, err
 }
 
 // private keeps keys to their owner, as they were before they were copied.
