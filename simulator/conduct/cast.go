@@ -51,7 +51,8 @@ func newCast(s *scenario.Scenario) (*cast, error) {
 }
 
 func (c *cast) role(k scenario.Kind) role {
-	u := fleet.Unit{Hardware: k.Hardware, Agent: k.Agent, Line: c.s.Networks[k.Network].Class(), Transports: []string{}}
+	u := k.Unit()
+	u.Line, u.Transports = c.s.Networks[k.Network].Class(), []string{}
 	if k.Transport != "poll" {
 		u.Transports = []string{k.Transport}
 	}

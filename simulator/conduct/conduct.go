@@ -54,6 +54,7 @@ type run struct {
 	proxy *network.Proxy
 	// exchange is what connects fleet and service in this process; nil for TCP.
 	exchange *network.Exchange
+	wall     wall
 	tracker  *tracker
 	sampler  *sampler
 	images   map[string]string // files, by version
@@ -101,6 +102,7 @@ func newRun(s *scenario.Scenario, o Options) (*run, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &run{Options: o, s: s, cast: c, images: map[string]string{}, rollout: map[string]string{}, joined: -1, tracker: newTracker(c)}
+	r.wall.begins = s.Begins.Time
 	if s.Over != scenario.OverTCP {
 		r.exchange = network.NewExchange(s.Over == scenario.OverPlain)
 	}
@@ -236,7 +238,7 @@ func (r *run) makeFleet(ctx context.Context) (err error) {
 		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true, Memory: r.out.Virtual,
 		Factory: agent.Factory{Version: first, Counter: r.counter(first)}, SlotSize: largest,
 		Poll: t.Poll.D(), FallbackPoll: t.FallbackPoll.D(), RetryWait: t.Retry.D(), RetryMax: t.RetryMax.D(), Health: t.Health.D(),
-		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(), Exchange: r.exchange, Apart: r.out.Virtual, Idle: r.idle(),
+		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(), Exchange: r.exchange, Apart: r.out.Virtual, Idle: r.idle(), Look: r.answerLook(), Wall: r.wall.now,
 		Each: func(n int) fleet.Unit { return r.cast.roles[n-1].unit }, Observe: r.tracker.observe,
 	}, scenario.Agent, r.Log)
 	if err != nil {

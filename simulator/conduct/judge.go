@@ -124,6 +124,8 @@ func (r *run) verdict(ctx context.Context, e expectation, f findings) (bool, str
 			return false, fmt.Sprintf("%d: %s", len(f.bricks), f.bricks[0])
 		}
 		return true, fmt.Sprintf("the disks of %d units were read: each would boot what it says it runs", r.s.Units)
+	case "interrupted":
+		return r.interrupted(units)
 	}
 	return r.measured(ctx, e, units)
 }

@@ -30,6 +30,9 @@ func (r *run) live(ctx context.Context) error {
 	r.hostile = newHostiles(r.exchange, r.site.Address(), r.s.Seed)
 	err := r.comeUp(ctx)
 	if err == nil {
+		err = r.note(ctx)
+	}
+	if err == nil {
 		err = r.perform(ctx)
 	}
 	r.out.Seconds = time.Since(r.sampler.up).Seconds()
@@ -109,6 +112,7 @@ func (r *run) expected() (enrol, connect int) {
 // perform lets the events happen, until the end.
 func (r *run) perform(ctx context.Context) error {
 	up := time.Now()
+	r.wall.start(up)
 	shift := up.Sub(r.sampler.up).Seconds()
 	r.sampler.up = up
 	for i := range r.out.Samples {

@@ -67,16 +67,29 @@ func (t *tracker) observe(e fleet.Event) {
 		u.state, u.moving, t.bricked = stateBricked, false, e.Detail
 	case fleet.Updated:
 		t.update(u, e)
+	case fleet.Answered:
+		if e.Detail != string(wire.Yes) {
+			t.result(u, e).PutOff++
+		}
+	case fleet.Interrupted:
+		t.result(u, e).Interrupted++
 	}
+}
+
+// result is what is known of the update that an event is about.
+func (t *tracker) result(u *tracked, e fleet.Event) *report.Result {
+	r := u.results[e.To]
+	if r == nil {
+		r = &report.Result{Unit: e.Unit, Kind: t.cast.roles[e.Number-1].kind, From: e.From, To: e.To, State: string(wire.Idle)}
+		u.results[e.To] = r
+	}
+	return r
 }
 
 func (t *tracker) update(u *tracked, e fleet.Event) {
 	u.state, u.moving = string(e.State), !e.State.Final() && e.State != wire.Idle
-	r := u.results[e.To]
-	if r == nil {
-		r = &report.Result{Unit: e.Unit, Kind: t.cast.roles[e.Number-1].kind, From: e.From, To: e.To}
-		u.results[e.To] = r
-	}
+	r := t.result(u, e)
+	r.From = e.From
 	r.State, r.Reason, r.Detail, r.Fetched, r.Written = string(e.State), e.Reason, e.Detail, e.Fetched, e.Written
 	r.Starts, r.Cuts = u.starts, u.cuts
 	if since := t.directed[e.To]; !since.IsZero() {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"os"
@@ -58,6 +59,10 @@ type Config struct {
 	Apart bool
 	// Idle is as in agent.Options.
 	Idle time.Duration
+	// Look is as in agent.Options.
+	Look time.Duration
+	// Wall is the clock on the walls of the rooms, which says when units are in use; nil means time.Now.
+	Wall func() time.Time
 	// Proxy is the URL of the proxy of lines that lead through one.
 	Proxy string
 	// Each says what sets unit n, counted from 1, apart; nil means nothing.
@@ -73,8 +78,15 @@ type Unit struct {
 	Transports []string // as in agent.Config; [] for polling only
 	Line       network.Class
 	Faults     Faults
-	CloneOf    int // it has the identity of this unit, as soon as that has one
+	CloneOf    int    // it has the identity of this unit, as soon as that has one
+	Serial     string // what its serial number begins with; "" for SIM
+	MAC        string // the first three bytes of its MAC; "" for FactoryMAC
+	Hours      Hours
 }
+
+// FactoryMAC is what the MACs of a fleet begin with: three bytes that no vendor has, as they are administered locally (IEEE 802,
+// section 8.2).
+const FactoryMAC = "02:f1:00"
 
 // leastPoll is the shortest that a configuration file may ask for. Shorter ones go past it: time is dear in a simulation.
 const leastPoll = time.Minute
@@ -163,6 +175,15 @@ func (c *Config) setApart(out *agent.Config, n int) {
 	if u.CloneOf > 0 {
 		face, out.ClaimFile = u.CloneOf, ""
 	}
-	out.Serial = fmt.Sprintf("SIM%06d", face)
-	out.MAC = fmt.Sprintf("02:f1:00:%02x:%02x:%02x", face>>16&0xff, face>>8&0xff, face&0xff)
+	out.Serial = u.SerialOf(face)
+	out.MAC = cmp.Or(u.MAC, FactoryMAC) + macEnd(c.Seed, face)
+}
+
+// SerialOf is the serial number of unit n.
+func (u Unit) SerialOf(n int) string { return fmt.Sprintf("%s%06d", cmp.Or(u.Serial, "SIM"), n) }
+
+// macEnd is the second half of a MAC. No two units of a fleet have the same.
+func macEnd(seed uint64, unit int) string {
+	n := uint64(unit) + seed*0x9e3779
+	return fmt.Sprintf(":%02x:%02x:%02x", n>>16&0xff, n>>8&0xff, n&0xff)
 }

@@ -145,7 +145,7 @@ func (u *unit) options(c Config, version string) agent.Options {
 		timing.Start, timing.BackoffMin, timing.BackoffMax = min(3*time.Second, c.FallbackPoll), c.FallbackPoll, 4*c.FallbackPoll
 	}
 	return agent.Options{
-		Rand: u.random, Names: &names{from: rand.NewChaCha8(u.seed())}, Secure: u.secure(), Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial, Idle: c.Idle,
+		Rand: u.random, Names: &names{from: rand.NewChaCha8(u.seed())}, Secure: u.secure(), Log: u.log, Version: version, Link: timing, Retry: agent.Retry{Min: c.RetryWait, Max: c.RetryMax}, Limits: c.Limits, Dial: u.line.Dial, Idle: c.Idle, Look: c.Look,
 		BuildTime: u.fleet.made, // as firmware has it: no clock is believed that is behind it
 		Clock:     func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
 		Health:    []health.Check{{Name: "room", Run: u.healthy}},

@@ -1,7 +1,7 @@
 // Package fleet runs a fleet of base units on one machine. Each unit is the agent itself, package agent, with a key, a
 // certificate, TUF state, two slots, a bootloader and a state folder of its own; nothing of the update path is imitated. What is
-// played is the machine around the agent: its power supply, its bootloader's own half, its line, its clock, its medium, and the
-// health of what it boots.
+// played is the machine around the agent: its power supply, its bootloader's own half, its line, its clock, its medium, the
+// health of what it boots, and the people in its room, who use it in its hours and answer what it asks.
 //
 // # A unit on disk
 //

@@ -14,6 +14,10 @@ const (
 	Updated    = "updated"     // an update took a step
 	AgentEnded = "agent_ended" // the agent failed, and is started again
 	Bricked    = "bricked"     // the bootloader cannot be read: this unit is lost
+	// Of units that people use: what they answered, in Event.Detail as wire.Say, empty if they left the question standing because
+	// somebody uses the unit; and that the agent rebooted while somebody did.
+	Answered    = "answered"
+	Interrupted = "interrupted"
 )
 
 // Event is something that happened to one unit.

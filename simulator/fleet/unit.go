@@ -29,6 +29,7 @@ type unit struct {
 	opt    agent.Options
 	log    *slog.Logger
 	line   *network.Line
+	people *people    // nil if nobody uses it
 	cloned int        // unit whose identity it has; 0 for its own
 	files  durable.FS // without power nobody reads or writes it
 	skew   atomic.Int64
@@ -71,6 +72,7 @@ func (f *Fleet) newUnit(n int, version string, log *slog.Logger) (*unit, error) 
 		version = each.Agent
 	}
 	u.opt = u.options(f.cfg, version)
+	u.people = newPeople(u, each.Hours)
 	return u, nil
 }
 
@@ -179,7 +181,12 @@ func (u *unit) live(ctx context.Context, p *power, b *booted) {
 	}
 	a, err := u.agent(p, b)
 	if err == nil {
+		leave := u.people.attend(ctx, b)
 		err = a.Run(ctx)
+		leave()
+	}
+	if errors.Is(err, agent.ErrReboot) {
+		u.people.disturbed()
 	}
 	if err != nil && !errors.Is(err, agent.ErrReboot) && p.has() && ctx.Err() == nil {
 		u.ended(err)

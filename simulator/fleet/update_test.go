@@ -19,6 +19,7 @@ import (
 	"github.com/fairlead/fairlead/agent/wire"
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/simulator/network"
+	"github.com/fairlead/fairlead/tufrepo/direction"
 )
 
 // scene is a service with release 1.1.0, and a fleet with 1.0.0 and shared slots.
@@ -26,7 +27,9 @@ type scene struct {
 	t      *testing.T
 	site   *agenttest.Site
 	cfg    Config
-	images map[string]string // files, by version
+	images map[string]string          // files, by version
+	terms  func(*direction.Direction) // of all directions but that of unit forced; nil for none
+	forced int
 	length int64
 
 	mu     sync.Mutex
@@ -111,6 +114,8 @@ func (s *scene) words(n int) string {
 			words = append(words, "on:"+e.Slot)
 		case Updated:
 			words = append(words, string(e.State))
+		case Answered:
+			words = append(words, e.Kind+":"+e.Detail)
 		default:
 			words = append(words, e.Kind)
 		}
@@ -145,7 +150,11 @@ func (s *scene) run(enrol []int, done func() bool) *Fleet {
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
 	for _, n := range enrol {
-		s.site.Direct(s.device(n), "1.1.0", nil)
+		terms := s.terms
+		if n == s.forced {
+			terms = nil
+		}
+		s.site.Direct(s.device(n), "1.1.0", terms)
 	}
 	for !done() {
 		select {

@@ -82,6 +82,9 @@ type Result struct {
 	Written int64   `json:"written"` // bytes
 	Starts  int     `json:"starts"`  // of the unit, until then
 	Cuts    int     `json:"power_cuts,omitempty"`
+
+	PutOff      int `json:"put_off,omitempty"`     // times that the people at the unit did, or let it wait
+	Interrupted int `json:"interrupted,omitempty"` // times that it rebooted by itself while it was in use
 }
 
 // Costs are what it took, per unit and in all.

@@ -103,6 +103,7 @@ func (c *checker) fleet() {
 		if k.Agent != "" && firmware.CheckVersion(k.Agent) != nil {
 			c.wrong(path+".agent", "%w", firmware.CheckVersion(k.Agent))
 		}
+		c.face(path, k)
 	}
 	if sum > 1.0001 {
 		c.wrong("fleet", "the shares are %.0f%% together: make them 100%% or less", 100*float64(sum))

@@ -11,7 +11,7 @@ import (
 // words are what a key may say.
 var words = map[string][]string{
 	"service": {"kill", "stop", "start"}, "repository": {"down", "up"}, "rotate": {"root", "timestamp"},
-	"timestamp": {"stolen", "cleaned"}, "line": {"down", "up"}, "bricked": {"none"},
+	"timestamp": {"stolen", "cleaned"}, "line": {"down", "up"}, "bricked": {"none"}, "interrupted": {"none"},
 	"ended":   {string(wire.Committed), string(wire.Failed), string(wire.RolledBack), string(wire.Rejected)},
 	"rollout": {"running", "paused", "finished", "rolled_back", "rolling_back", "aborted"},
 }
@@ -147,7 +147,7 @@ func (e Expectation) all() (what []string) {
 		set bool
 	}{
 		{"committed", e.Committed != ""}, {"ended", e.Ended != ""}, {"none_on", e.NoneOn != ""}, {"at_most_on", e.AtMostOn != ""},
-		{"bricked", e.Bricked != ""}, {"rollout", e.Rollout != ""}, {"bytes_per_unit", e.BytesPerUnit != 0},
+		{"bricked", e.Bricked != ""}, {"interrupted", e.Interrupted != ""}, {"rollout", e.Rollout != ""}, {"bytes_per_unit", e.BytesPerUnit != 0},
 		{"requests_per_second", e.RequestsPerSec != 0}, {"connections_per_second", e.ConnectsPerSec != 0}, {"connected", e.Connected != 0},
 	} {
 		if k.set {
@@ -167,7 +167,7 @@ func (c *checker) expectation(path string, e Expectation) {
 			c.release(path+"."+key, version)
 		}
 	}
-	for key, value := range map[string]string{"ended": e.Ended, "bricked": e.Bricked, "rollout": e.Rollout} {
+	for key, value := range map[string]string{"ended": e.Ended, "bricked": e.Bricked, "interrupted": e.Interrupted, "rollout": e.Rollout} {
 		c.word(path, key, value)
 	}
 	c.kind(path+".of", e.Of)
@@ -193,6 +193,10 @@ func (c *checker) possible(path string, e Expectation) {
 	}
 	if e.Reason != "" && e.Ended == "" {
 		c.wrong(path+".reason", "only ended has a reason")
+	}
+	used := func(k Kind) bool { return k.Hours != nil && (e.Of == "" || e.Of == k.Name) }
+	if e.Interrupted != "" && !slices.ContainsFunc(c.s.Fleet, used) {
+		c.wrong(path+".interrupted", "none of these units is ever in use: give their kind hours, such as {from: \"08:00\", to: \"18:00\"}")
 	}
 	if e.AtMostOn != "" && e.Share == 0 {
 		c.wrong(path, "say how many: share: 10%%; or use none_on")
@@ -222,6 +226,8 @@ func (e Expectation) Words() string {
 		return fmt.Sprintf("at most %.3g%% of the units%s run %s", 100*float64(e.Share), of, e.AtMostOn)
 	case "bricked":
 		return "no unit is bricked"
+	case "interrupted":
+		return "no unit" + of + " reboots by itself while it is in use"
 	case "rollout":
 		return "the rollout of " + e.Release + " is " + e.Rollout
 	case "bytes_per_unit":

@@ -16,6 +16,7 @@ type Scenario struct {
 	Units    int                `yaml:"units"`
 	Over     string             `yaml:"over"` // what carries the fleet's connections
 	Time     string             `yaml:"time"`
+	Begins   Moment             `yaml:"begins,omitempty"` // what the clocks on the walls show when the fleet is up; zero: the time
 	For      Duration           `yaml:"for"`
 	Fleet    []Kind             `yaml:"fleet"`
 	Networks map[string]Network `yaml:"networks"`
@@ -35,6 +36,12 @@ type Kind struct {
 	Transport string `yaml:"transport"`
 	Agent     string `yaml:"agent"`
 	Hardware  string `yaml:"hardware,omitempty"`
+
+	Serial    string            `yaml:"serial"` // what serial numbers begin with
+	MAC       string            `yaml:"mac"`    // the first three bytes
+	Rooms     []string          `yaml:"rooms,omitempty"`
+	Inventory map[string]string `yaml:"inventory,omitempty"`
+	Hours     *Hours            `yaml:"hours"`
 }
 
 // Network is a class of lines; see network.Class.
@@ -136,6 +143,7 @@ type Expectation struct {
 	NoneOn         string   `yaml:"none_on"`
 	AtMostOn       string   `yaml:"at_most_on"`
 	Bricked        string   `yaml:"bricked"`
+	Interrupted    string   `yaml:"interrupted"`
 	Rollout        string   `yaml:"rollout"`
 	Release        string   `yaml:"release"`
 	BytesPerUnit   Bytes    `yaml:"bytes_per_unit"`
