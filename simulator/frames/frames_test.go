@@ -205,3 +205,32 @@ func TestSlotRefuses(t *testing.T) {
 		t.Errorf("a map of another store: %v", err)
 	}
 }
+
+// TestStoreLargerThanIsMappedAtOnce: what is read lies in the part of the file where it was written, and what no store holds is refused.
+func TestStoreLargerThanIsMappedAtOnce(t *testing.T) {
+	t.Parallel()
+	const blocks = 600
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "store"))
+	d, err := s.OpenSlot(filepath.Join(dir, "slot"), frames.SlotOptions{Capacity: blocks * frames.Block})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, frames.Block)
+	for i := range blocks {
+		copy(p, fmt.Sprintf("block %d", i))
+		if _, err := d.WriteAt(p, int64(i)*frames.Block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range blocks {
+		want := fmt.Sprintf("block %d", i)
+		got := make([]byte, len(want))
+		if _, err := d.ReadAt(got, int64(i)*frames.Block); err != nil || string(got) != want {
+			t.Fatalf("%q, %v, want %q", got, err, want)
+		}
+	}
+	if _, err := s.Begins(frames.Content{blocks + 1}, nil, 1); err == nil {
+		t.Error("a block that no store holds was read")
+	}
+}

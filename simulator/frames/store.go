@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fairlead/fairlead/firmware"
 )
 
@@ -24,11 +26,15 @@ type Store struct {
 	seed   maphash.Seed
 	zeros  [Block]byte
 
-	mu    sync.Mutex
-	count uint32              // blocks stored
-	found map[uint64][]uint32 // by hash
-	shown sync.Mutex          // one image file is made at a time
+	mu     sync.Mutex
+	count  uint32              // blocks stored
+	mapped [][]byte            // the file, as far as somebody has read it
+	found  map[uint64][]uint32 // by hash
+	shown  sync.Mutex          // one image file is made at a time
 }
+
+// extent is how much of the file is mapped at once, in bytes.
+const extent = 256 * Block
 
 // Open opens the store in dir, and makes it if it is not there. It reads all blocks once.
 func Open(dir string) (*Store, error) {
@@ -64,7 +70,16 @@ func (s *Store) index() error {
 }
 
 // Close closes the store. No slot may be open.
-func (s *Store) Close() error { return s.blocks.Close() }
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, m := range s.mapped {
+		errs = append(errs, unix.Munmap(m))
+	}
+	s.mapped, s.count = nil, 0
+	return errors.Join(append(errs, s.blocks.Close())...)
+}
 
 // Blocks is how many different blocks there are.
 func (s *Store) Blocks() int {
@@ -94,14 +109,25 @@ func (s *Store) intern(p []byte) (uint32, error) {
 	return s.count, nil
 }
 
-// buffers are for comparing.
-var buffers = sync.Pool{New: func() any { return new([Block]byte) }}
-
 func (s *Store) same(n uint32, p []byte) (bool, error) {
-	buf := buffers.Get().(*[Block]byte)
-	defer buffers.Put(buf)
-	err := s.read(n, buf[:], 0)
-	return err == nil && bytes.Equal(buf[:], p), err
+	b, err := s.block(n)
+	return err == nil && bytes.Equal(b, p), err
+}
+
+// block is what a block holds, to be read, with the lock held. It is mapped: a system call for each block is most of what a slot costs.
+func (s *Store) block(n uint32) ([]byte, error) {
+	if n > s.count {
+		return nil, fmt.Errorf("reading block %d of the slots: there are %d", n, s.count)
+	}
+	at := int64(n-1) * Block
+	for int64(len(s.mapped)) <= at/extent {
+		m, err := unix.Mmap(int(s.blocks.Fd()), int64(len(s.mapped))*extent, extent, unix.PROT_READ, unix.MAP_SHARED)
+		if err != nil {
+			return nil, fmt.Errorf("reading block %d of the slots: %w", n, err)
+		}
+		s.mapped = append(s.mapped, m)
+	}
+	return s.mapped[at/extent][at%extent:][:Block], nil
 }
 
 // read reads a part of a block.
@@ -110,10 +136,13 @@ func (s *Store) read(n uint32, p []byte, at int64) error {
 		clear(p)
 		return nil
 	}
-	if _, err := s.blocks.ReadAt(p, int64(n-1)*Block+at); err != nil {
-		return fmt.Errorf("reading block %d of the slots: %w", n, err)
+	s.mu.Lock()
+	b, err := s.block(n)
+	s.mu.Unlock()
+	if err == nil {
+		copy(p, b[at:])
 	}
-	return nil
+	return err
 }
 
 // Content is what a slot holds: the number of each block. What is behind its end is zeros.
