@@ -11,7 +11,7 @@ import (
 
 // fallsBack directs a device to releases that do not work, one after the other, and looks how it comes back by itself.
 func (w *world) fallsBack(t *testing.T) {
-	d := w.deliver(t, "B0", 1)
+	d := w.deliver(t, "B0", 1, hurried)
 	copy(d.data, bootSectors(t, w.dir, watchdog))
 	for i, fault := range faults() {
 		version := fmt.Sprintf("3.%d.0", i)

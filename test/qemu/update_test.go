@@ -22,7 +22,7 @@ func TestUpdate(t *testing.T) {
 	w.publish(t, good, healthy)
 	var bases []*disk
 	for n := range lanes {
-		bases = append(bases, w.deliver(t, fmt.Sprintf("S%d", n), 2))
+		bases = append(bases, w.deliver(t, fmt.Sprintf("S%d", n), 2, unhurried))
 	}
 	must(t, w.site.Direct(t.Context(), good))
 	writes := 0

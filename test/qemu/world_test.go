@@ -89,18 +89,18 @@ func (w *world) publish(t *testing.T, version, fault string) {
 }
 
 // device is a disk as the factory makes it, with a name of its own.
-func (w *world) device(t *testing.T, serial string, tries int) *disk {
+func (w *world) device(t *testing.T, serial string, tries int, proves time.Duration) *disk {
 	data := make([]byte, diskSize)
 	copy(data, bootSectors(t, w.dir, patient))
 	copy(data[envAt:], environment(t, w.dir))
 	w.findEnv(t)
 	copy(data[slotAAt:], w.slots[factory])
 	copy(data[slotBAt:], w.slots[older])
-	copy(data[dataAt:], w.dataPartition(t, serial, tries))
+	copy(data[dataAt:], w.dataPartition(t, serial, tries, proves))
 	return newDisk(data)
 }
 
-func (w *world) dataPartition(t *testing.T, serial string, tries int) []byte {
+func (w *world) dataPartition(t *testing.T, serial string, tries int, proves time.Duration) []byte {
 	tree := filepath.Join(w.dir, "data")
 	etc := filepath.Join(tree, "fairlead")
 	must(t, os.MkdirAll(etc, 0o755))
@@ -115,7 +115,7 @@ func (w *world) dataPartition(t *testing.T, serial string, tries int) []byte {
 		Service: "https://localhost:" + port, CA: "ca.pem", Root: "root.json", ClaimFile: "claim", Proxy: "none", Transports: []string{"mqtts"},
 		State: "/data/state", Product: product, Hardware: hardware, Serial: serial, Factory: agent.Factory{Version: factory, Counter: 1},
 		Slots: agent.SlotPaths{A: "/dev/vda2", B: "/dev/vda3"}, Bootloader: agent.BootConfig{Type: "grub", Dir: "/env/fairlead", Tries: tries},
-		Health: agent.HealthConfig{Deadline: agent.Duration(proveWithin)},
+		Health: agent.HealthConfig{Deadline: agent.Duration(proves)},
 	})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(etc, "agent.json"), config, 0o600))
@@ -124,13 +124,14 @@ func (w *world) dataPartition(t *testing.T, serial string, tries int) []byte {
 
 // Times, of which the machines' own are those of a computer that others use, too.
 const (
-	proveWithin = 20 * time.Second // for a release on trial to reach the service
-	patience    = 4 * time.Minute  // for anything else that must come
+	unhurried = 2 * time.Minute  // for a release on trial to reach the service
+	hurried   = 20 * time.Second // the same on the device whose way back is timed
+	patience  = 5 * time.Minute  // for anything else that must come
 )
 
 // How long the watchdog waits, from the start of the kernel to the agent's first word. A patient one never bites because the computer
 // that the machine is emulated on is busy.
-const patient, impatient = time.Minute, 25 * time.Second
+const patient, impatient = 3 * time.Minute, 25 * time.Second
 
 // mostStarts is how many starts are kept, of some 90 MiB each.
 const mostStarts = 12
@@ -211,9 +212,9 @@ func (w *world) runs(d *disk, version string) error {
 }
 
 // deliver makes a device and lets it enrol.
-func (w *world) deliver(t *testing.T, serial string, tries int) *disk {
+func (w *world) deliver(t *testing.T, serial string, tries int, proves time.Duration) *disk {
 	t.Helper()
-	d := w.device(t, serial, tries)
+	d := w.device(t, serial, tries, proves)
 	m := powerOn(t, d, w.starts)
 	defer m.off()
 	m.wait(patience, "FL status: idle, connected")
