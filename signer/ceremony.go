@@ -12,7 +12,6 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/fairlead/fairlead/firmware/durable"
-	"github.com/fairlead/fairlead/tufrepo/bundle"
 )
 
 // Ceremony is the way of a bundle that brings a root: what is done, and who must do what next. It is computed from the
@@ -233,13 +232,7 @@ func (c *Ceremony) WriteRecord() (string, error) {
 
 // seal is the digest of what is signed of a file: the same whoever has signed.
 func (f *metaFile) seal() (string, error) {
-	var sum fmt.Stringer
-	var err error
-	if f.root != nil {
-		sum, err = bundle.SignedDigest(f.root)
-	} else {
-		sum, err = bundle.SignedDigest(f.targets)
-	}
+	sum, err := f.doc.SignedDigest()
 	if err != nil {
 		return "", refuse("%s: %w", f.name, err)
 	}

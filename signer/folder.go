@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/tufrepo/bundle"
+	"github.com/fairlead/fairlead/tufrepo/keyfile"
 )
 
 // metaFile is one versioned metadata file that signers have a part in; exactly one of root and targets is set.
@@ -24,6 +25,14 @@ type metaFile struct {
 	raw     []byte
 	root    *rootMeta
 	targets *targetsMeta
+	doc     document
+}
+
+// document is what root and targets files have in common.
+type document interface {
+	Count(role string, e bundle.Entitled) (bundle.Signatures, error)
+	SignedDigest() (firmware.Digest, error)
+	Sign(s keyfile.Signer) ([]byte, error)
 }
 
 // folder is what a bundle says; nothing of its own is verified. base is the published state that it follows.
@@ -83,18 +92,20 @@ func readMeta(dir, name string) (*metaFile, error) {
 	return f, f.parse()
 }
 
-func (f *metaFile) parse() (err error) {
+func (f *metaFile) parse() error {
 	var version int64
 	if f.role == metadata.ROOT {
-		if f.root, err = parse[metadata.RootType](f.name, f.raw); err != nil {
-			return err
+		doc, err := bundle.Read[metadata.RootType]("", f.raw)
+		if err != nil {
+			return refuse("%s: %w", f.name, err)
 		}
-		version = f.root.Signed.Version
+		f.root, f.doc, version = doc.Meta, doc, doc.Version
 	} else {
-		if f.targets, err = parse[metadata.TargetsType](f.name, f.raw); err != nil {
-			return err
+		doc, err := bundle.Read[metadata.TargetsType]("", f.raw)
+		if err != nil {
+			return refuse("%s: %w", f.name, err)
 		}
-		version = f.targets.Signed.Version
+		f.targets, f.doc, version = doc.Meta, doc, doc.Version
 	}
 	if version != f.version {
 		return refuse("%s holds version %d: was it renamed, or swapped with another file?", f.name, version)

@@ -107,13 +107,14 @@ func mergeMeta[T metadata.Roles](name string, ours, theirs *metadata.Metadata[T]
 		return nil, 0, refuse("%s says something else in the two bundles: they are not copies of one; sign the same bundle", name)
 	}
 	// What stands under a wanted key's name here does not verify.
-	ours.Signatures = slices.DeleteFunc(ours.Signatures, func(s metadata.Signature) bool { return wanted[s.KeyID] })
+	merged := *ours
+	merged.Signatures = slices.DeleteFunc(slices.Clone(ours.Signatures), func(s metadata.Signature) bool { return wanted[s.KeyID] })
 	for _, s := range theirs.Signatures {
 		if wanted[s.KeyID] {
-			ours.Signatures = append(ours.Signatures, s)
+			merged.Signatures = append(merged.Signatures, s)
 		}
 	}
-	data, err := bundle.Encode(ours)
+	data, err := bundle.Encode(&merged)
 	return data, len(wanted), err
 }
 

@@ -116,7 +116,7 @@ func (s *Signing) Sign() error {
 			return err
 		}
 		var err error
-		if signed[i], err = bundle.Sign(file.file.raw, s.key); err != nil {
+		if signed[i], err = file.file.doc.Sign(s.key); err != nil {
 			return fmt.Errorf("signing %s; the bundle is as it was: %w", file.Name, err)
 		}
 	}

@@ -87,14 +87,14 @@ func ReadRepositoryView(dir, root string) (*View, error) {
 	f := &folder{dir: dir, base: &Base{Base: &bundle.Base{}}}
 	if r := base.Root(); r != nil {
 		doc := base.Roots()[len(base.Roots())-1]
-		f.files = append(f.files, &metaFile{name: doc.Name, role: metadata.ROOT, version: doc.Version, root: r})
+		f.files = append(f.files, &metaFile{name: doc.Name, role: metadata.ROOT, version: doc.Version, root: r, doc: doc})
 	}
 	if doc := base.TargetsDoc(); doc != nil {
-		f.files = append(f.files, &metaFile{name: doc.Name, role: metadata.TARGETS, version: doc.Version, targets: doc.Meta})
+		f.files = append(f.files, &metaFile{name: doc.Name, role: metadata.TARGETS, version: doc.Version, targets: doc.Meta, doc: doc})
 	}
 	for _, product := range base.Products() {
 		doc := base.Product(product)
-		f.files = append(f.files, &metaFile{name: doc.Name, role: product, version: doc.Version, targets: doc.Meta})
+		f.files = append(f.files, &metaFile{name: doc.Name, role: product, version: doc.Version, targets: doc.Meta, doc: doc})
 	}
 	return f.view()
 }
@@ -155,13 +155,7 @@ func (f *folder) entitled(file *metaFile) []bundle.Entitled {
 
 // count says who has signed.
 func (f *metaFile) count(e bundle.Entitled, labels map[string]string) (Rule, error) {
-	var s bundle.Signatures
-	var err error
-	if f.root != nil {
-		s, err = bundle.Count(f.role, e, f.root)
-	} else {
-		s, err = bundle.Count(f.role, e, f.targets)
-	}
+	s, err := f.doc.Count(f.role, e)
 	if err != nil {
 		return Rule{}, refuse("%s: %w", f.name, err)
 	}

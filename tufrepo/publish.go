@@ -148,7 +148,7 @@ func (p *publication) run(ctx context.Context) error {
 }
 
 func (p *publication) newTransition(o *online) transition {
-	c := transition{online: o, roots: p.plan.Roots, check: p.rehearse}
+	c := transition{online: o, roots: p.plan.Roots, plan: p.plan, check: p.rehearse}
 	first := p.base.Timestamp() == nil
 	// To whoever has an expired root, nothing is worth anything before the new one.
 	expired := !first && !p.base.Root().Signed.Expires.After(p.clock())

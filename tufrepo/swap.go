@@ -17,6 +17,7 @@ type transition struct {
 	*online
 	roots     []bundle.File // oldest first
 	rootsLast bool
+	plan      *bundle.Plan // nil: no product changes
 	// check, if set, has the last word: it is shown a view of every state that
 	// a device could meet.
 	check func(ctx context.Context, view fs.FS, b *bundle.Base) error
@@ -26,7 +27,7 @@ type transition struct {
 // looks at that state through an overlay; then come the one or two steps that
 // devices can see; around them the journal for Collect.
 func (r *Repo) swap(ctx context.Context, base *bundle.Base, c transition) (*bundle.Base, error) {
-	next, err := r.preview(ctx, c)
+	next, err := r.preview(ctx, base, c)
 	if err != nil {
 		return nil, fmt.Errorf("trying the result, before anything is changed: %w", err)
 	}
@@ -59,7 +60,7 @@ func (r *Repo) swap(ctx context.Context, base *bundle.Base, c transition) (*bund
 
 // preview loads the state to come, and lets c.check try it and the state
 // between the two steps.
-func (r *Repo) preview(ctx context.Context, c transition) (*bundle.Base, error) {
+func (r *Repo) preview(ctx context.Context, base *bundle.Base, c transition) (*bundle.Base, error) {
 	fsys, err := r.FS()
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func (r *Repo) preview(ctx context.Context, c transition) (*bundle.Base, error) 
 	}
 	var states []*bundle.Base
 	for _, view := range views {
-		b, err := bundle.LoadBase(view, nil)
+		b, err := bundle.LoadNext(view, base, c.plan)
 		if err == nil && c.check != nil {
 			err = c.check(ctx, view, b)
 		}

@@ -16,40 +16,6 @@ import (
 // timestamp or what hangs from it: a publish of a root was cut short.
 var ErrUnsettled = errors.New("the last publish of a root was interrupted: publish it again, or, if only online keys changed, run fairlead-repo renew")
 
-// Doc is one metadata file: its bytes, and what they say.
-type Doc[T metadata.Roles] struct {
-	Name    string // its name in a repository
-	Version int64
-	Bytes   []byte
-	Meta    *metadata.Metadata[T]
-}
-
-func newDoc[T metadata.Roles](name string, b []byte) (*Doc[T], error) {
-	m, err := Parse[T](b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	d := &Doc[T]{Name: name, Version: commonOf(m).version, Bytes: b, Meta: m}
-	if v, _, ok := ParseMetadataName(name); ok && v != d.Version {
-		return nil, fmt.Errorf("%s holds version %d: name and content disagree", name, d.Version)
-	}
-	return d, nil
-}
-
-// MetaFile is the entry for this file in the metadata above it: version,
-// length and SHA-256, always all three.
-func (d *Doc[T]) MetaFile() *metadata.MetaFiles {
-	return MetaFile(d.Version, d.Bytes)
-}
-
-// MetaFile is the entry for a file of metadata in the metadata above it.
-func MetaFile(version int64, raw []byte) *metadata.MetaFiles {
-	f := metadata.MetaFile(version)
-	sum := firmware.Sum(raw)
-	f.Length, f.Hashes = int64(len(raw)), metadata.Hashes{"sha256": sum[:]}
-	return f
-}
-
 // Base is what a repository says now, verified. Expired metadata counts: the
 // next bundle must follow it all the same. The zero value is an empty
 // repository.
@@ -59,8 +25,8 @@ type Base struct {
 	timestamp *Doc[metadata.TimestampType]
 	snapshot  *Doc[metadata.SnapshotType]
 	targets   *Doc[metadata.TargetsType]
-	products  map[string]*Doc[metadata.TargetsType]
-	releases  map[string][]Entry
+	products  map[string]*productFile
+	known     map[string]*productFile // while loading: by product, what need not be parsed again
 
 	policy     *tlog.Policy
 	policyText []byte
@@ -99,18 +65,38 @@ func (b *Base) Targets() *metadata.Metadata[metadata.TargetsType] { return metaO
 // Role is a product's role, or nil if it was never published or is no longer
 // delegated.
 func (b *Base) Role(product string) *metadata.Metadata[metadata.TargetsType] {
-	return metaOf(b.products[product])
+	return metaOf(b.Product(product))
 }
 
 // TargetsDoc, Timestamp and Snapshot are the files behind, or nil.
 func (b *Base) TargetsDoc() *Doc[metadata.TargetsType]         { return b.targets }
 func (b *Base) Timestamp() *Doc[metadata.TimestampType]        { return b.timestamp }
 func (b *Base) Snapshot() *Doc[metadata.SnapshotType]          { return b.snapshot }
-func (b *Base) Product(name string) *Doc[metadata.TargetsType] { return b.products[name] }
+func (b *Base) Product(name string) *Doc[metadata.TargetsType] { return b.products[name].doc() }
 
 // Releases are those of a product's role, by rising counter; none if it was never published or is no longer delegated. Callers
 // do not change them.
-func (b *Base) Releases(product string) []Entry { return b.releases[product] }
+func (b *Base) Releases(product string) []Entry { return b.products[product].list() }
+
+// productFile is a product's file, and the releases in it.
+type productFile struct {
+	*Doc[metadata.TargetsType]
+	releases []Entry
+}
+
+func (p *productFile) doc() *Doc[metadata.TargetsType] {
+	if p == nil {
+		return nil
+	}
+	return p.Doc
+}
+
+func (p *productFile) list() []Entry {
+	if p == nil {
+		return nil
+	}
+	return p.releases
+}
 
 func metaOf[T metadata.Roles](d *Doc[T]) *metadata.Metadata[T] {
 	if d == nil {

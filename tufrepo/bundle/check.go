@@ -6,7 +6,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/fairlead/fairlead/firmware"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -37,7 +36,7 @@ func (b *Bundle) Plan(base *Base) (*Plan, error) { return b.check(base, false) }
 func (b *Bundle) check(base *Base, deep bool) (*Plan, error) {
 	c := &checker{
 		Bundle: b, base: base, now: b.now(), deep: deep,
-		plan:     &Plan{Meta: map[string]*metadata.MetaFiles{}},
+		plan:     &Plan{Meta: map[string]*metadata.MetaFiles{}, files: map[string]*productFile{}},
 		problems: append(Problems(nil), b.strange...),
 		root:     base.Root(), targets: base.Targets(), used: map[string]bool{},
 	}
@@ -148,7 +147,7 @@ func (c *checker) addRoot(name string) bool {
 	if c.root != nil {
 		by = append(by, ByRoot(c.root, metadata.ROOT))
 	}
-	if signed(c, name, metadata.ROOT, doc.Meta, by, nil) {
+	if signed(c, metadata.ROOT, doc, by, nil) {
 		if err := checkRoot(c.root, doc.Meta); err != nil {
 			c.refuse(metadata.ROOT, name, err)
 		}
@@ -182,7 +181,7 @@ func (c *checker) checkTargets() error {
 	for _, root := range c.plan.Chain {
 		also = append(also, ByRoot(root, metadata.TARGETS).KeyIDs...)
 	}
-	if signed(c, name, metadata.TARGETS, doc.Meta, []Entitled{ByRoot(c.root, metadata.TARGETS)}, also) {
+	if signed(c, metadata.TARGETS, doc, []Entitled{ByRoot(c.root, metadata.TARGETS)}, also) {
 		if err := verify(c.root, metadata.TARGETS, doc.Meta); err != nil {
 			c.refuse(metadata.TARGETS, name, err)
 		}
@@ -211,8 +210,8 @@ func (c *checker) keptTargets() error {
 // signed counts signatures by every one of the entitled lists, and reports
 // whether all are met. Keys in none of the lists, nor in also, have no say:
 // their signatures are refused rather than carried along.
-func signed[T metadata.Roles](c *checker, file, role string, m *metadata.Metadata[T], by []Entitled, also []string) bool {
-	enough := true
+func signed[T metadata.Roles](c *checker, role string, d *Doc[T], by []Entitled, also []string) bool {
+	enough, file := true, d.Name
 	allowed := map[string]bool{}
 	for _, e := range append(by, Entitled{KeyIDs: also}) {
 		for _, id := range e.KeyIDs {
@@ -220,7 +219,7 @@ func signed[T metadata.Roles](c *checker, file, role string, m *metadata.Metadat
 		}
 	}
 	for _, e := range by {
-		s, err := Count(role, e, m)
+		s, err := d.Count(role, e)
 		if err != nil {
 			c.refuse(role, file, err)
 			return false
@@ -233,7 +232,7 @@ func signed[T metadata.Roles](c *checker, file, role string, m *metadata.Metadat
 			enough = false
 		}
 	}
-	for _, sig := range m.Signatures {
+	for _, sig := range d.Meta.Signatures {
 		if !allowed[sig.KeyID] {
 			c.note(Refused, role, file, fmt.Sprintf("signed by key %.12s, which has no say in %s", sig.KeyID, role), doRemake)
 			enough = false
@@ -245,13 +244,6 @@ func signed[T metadata.Roles](c *checker, file, role string, m *metadata.Metadat
 func (c *checker) unexpired(role, file string, expires time.Time) {
 	if !expires.After(c.now) {
 		c.note(Refused, role, file, fmt.Sprintf("%s expired on %s", role, expires.Format(time.RFC3339)), "sign its next version with a later expiry")
-	}
-}
-
-func (d *Doc[T]) file() File {
-	return File{
-		Name: d.Name, From: d.Name, Data: d.Bytes,
-		Blob: firmware.Blob{Length: int64(len(d.Bytes)), SHA256: firmware.Sum(d.Bytes)},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/strictjson"
+	"github.com/fairlead/fairlead/tufrepo/listing"
 	"github.com/fairlead/fairlead/tufrepo/tlog"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -17,15 +18,8 @@ import (
 // maxCustom bounds the custom object of a target, in bytes.
 const maxCustom = 8 << 10
 
-// Custom is the custom object of a release's target: what a director's
-// direction must match, and what lets a device judge a release before it
-// fetches the manifest. It repeats the manifest.
-type Custom struct {
-	Counter  int64    `json:"counter"`
-	Hardware []string `json:"hardware"`
-	Product  string   `json:"product"`
-	Version  string   `json:"version"`
-}
+// Custom is the custom object of a release's target.
+type Custom = listing.Custom
 
 // Target makes the entry of a release in its product's role from the bytes of
 // its manifest. path is that of the target.
@@ -34,7 +28,7 @@ func Target(manifest []byte) (path string, entry *metadata.TargetFiles, err erro
 	if err != nil {
 		return "", nil, err
 	}
-	custom, err := json.Marshal(Custom{m.Counter, m.Hardware, m.Product, m.Version})
+	custom, err := json.Marshal(Custom{Counter: m.Counter, Hardware: m.Hardware, Product: m.Product, Version: m.Version})
 	if err != nil {
 		return "", nil, fmt.Errorf("describing release %s %s: %w", m.Product, m.Version, err)
 	}
@@ -126,34 +120,10 @@ func entryOf(path string, t *metadata.TargetFiles) (Entry, error) {
 
 // parseCustom reads the custom object strictly.
 func parseCustom(raw []byte) (c Custom, err error) {
-	if c, ok := readCustom(raw); ok {
+	if c, ok := listing.ReadCustom(raw); ok && len(raw) <= maxCustom {
 		return c, nil
 	}
 	return c, strictjson.Decode(raw, strictjson.Options{MaxBytes: maxCustom, Known: true}, &c)
-}
-
-// readCustom reads the object in the form that [Target] prints, and none other.
-func readCustom(raw []byte) (c Custom, ok bool) {
-	if !isCustom(raw) {
-		return c, false
-	}
-	r := &listingReader{rest: raw}
-	r.want(`{"counter":`)
-	c.Counter = r.numberUntil(`,"hardware":[`)
-	c.Hardware = []string{}
-	for r.has(`"`) || r.has(`,"`) {
-		c.Hardware = append(c.Hardware, string(r.until(`"`)))
-	}
-	r.want(`],"product":"`)
-	c.Product = string(r.until(`","version":"`))
-	c.Version = string(r.until(`"}`))
-	return c, !r.bad
-}
-
-func isCustom(raw []byte) bool {
-	r := listingReader{rest: raw}
-	r.custom()
-	return !r.bad && len(r.rest) == 0 && len(raw) <= maxCustom
 }
 
 func (e Entry) checkCustom() error {

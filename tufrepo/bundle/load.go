@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -18,22 +19,37 @@ import (
 // timestamp, nothing was published yet, and Targets is nil. Everything else
 // must verify under the newest root; ErrUnsettled if it did under an older one.
 func LoadBase(fsys fs.FS, pinnedRoot []byte) (*Base, error) {
-	b, err := load(fsys, pinnedRoot)
-	if err != nil {
-		return nil, err
+	return settled(load(&Base{fsys: fsys}, pinnedRoot))
+}
+
+// LoadNext is LoadBase for the publisher, after the step from base that plan describes; a nil plan changes no product. A product's
+// file that is byte for byte as it was read for one of them is not parsed again; its signatures are verified again.
+func LoadNext(fsys fs.FS, base *Base, plan *Plan) (*Base, error) {
+	b := &Base{fsys: fsys, known: maps.Clone(base.products)}
+	if b.known == nil {
+		b.known = map[string]*productFile{}
 	}
-	if !b.Settled() {
-		return nil, ErrUnsettled
+	if plan != nil {
+		maps.Copy(b.known, plan.files)
 	}
-	return b, nil
+	return settled(load(b, nil))
 }
 
 // LoadOwn is LoadBase for the publisher, which trusts its own folder and has
 // to repair it: what verifies only under an older root is taken.
-func LoadOwn(fsys fs.FS) (*Base, error) { return load(fsys, nil) }
+func LoadOwn(fsys fs.FS) (*Base, error) { return load(&Base{fsys: fsys}, nil) }
 
-func load(fsys fs.FS, pinnedRoot []byte) (*Base, error) {
-	b := &Base{fsys: fsys}
+func settled(b *Base, err error) (*Base, error) {
+	if err == nil && !b.Settled() {
+		err = ErrUnsettled
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func load(b *Base, pinnedRoot []byte) (*Base, error) {
 	for _, step := range []func() error{
 		func() error { return b.loadRoots(pinnedRoot) }, b.loadTimestamp, b.loadSnapshot, b.loadTargets, b.loadPolicy, b.loadProducts,
 	} {
@@ -41,6 +57,7 @@ func load(fsys fs.FS, pinnedRoot []byte) (*Base, error) {
 			return nil, fmt.Errorf("reading the repository: %w", err)
 		}
 	}
+	b.known = nil
 	return b, nil
 }
 
@@ -140,40 +157,65 @@ func (b *Base) loadTargets() error {
 // delegated stays in the snapshot for ever, because clients refuse a snapshot
 // that forgets a role; nobody vouches for it any more, so only its number counts.
 func (b *Base) loadProducts() error {
-	b.products, b.releases = map[string]*Doc[metadata.TargetsType]{}, map[string][]Entry{}
+	b.products = map[string]*productFile{}
 	for _, product := range b.Delegated() {
 		if b.snapshot.Meta.Signed.Meta[product+".json"] == nil {
 			continue
 		}
-		doc, err := pinned[metadata.TargetsType](b.fsys, b.snapshot.Meta.Signed.Meta, product)
+		file, err := b.loadProduct(product)
 		if err != nil {
 			return err
 		}
-		releases, err := Releases(product, doc.Meta)
-		if err = errors.Join(err, verify(b.targets.Meta, product, doc.Meta)); err != nil {
-			return fmt.Errorf("%s: %w", doc.Name, err)
+		if err := verifyProduct(b.targets.Meta, product, file.Doc); err != nil {
+			return fmt.Errorf("%s: %w", file.Name, err)
 		}
-		b.products[product], b.releases[product] = doc, releases
+		b.products[product] = file
 	}
 	return nil
 }
 
-// pinned reads the version of role that meta names, and compares length and
-// hash before it parses.
+func (b *Base) loadProduct(product string) (*productFile, error) {
+	name, raw, err := readPinned(b.fsys, b.snapshot.Meta.Signed.Meta, product, MaxTargets)
+	if err != nil {
+		return nil, err
+	}
+	if known := b.known[product]; known != nil && known.Name == name && bytes.Equal(known.Bytes, raw) {
+		return known, nil
+	}
+	doc, err := newDoc[metadata.TargetsType](name, raw)
+	if err != nil {
+		return nil, err
+	}
+	releases, err := Releases(product, doc.Meta)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return &productFile{doc, releases}, nil
+}
+
+// pinned reads the version of role that meta names.
 func pinned[T metadata.Roles](fsys fs.FS, meta map[string]*metadata.MetaFiles, role string) (*Doc[T], error) {
-	pin, err := pinOf(meta, role)
+	name, raw, err := readPinned(fsys, meta, role, limit[T]())
 	if err != nil {
 		return nil, err
-	}
-	name := MetadataName(pin.Version, role)
-	raw, err := readFile(fsys, name, limit[T]())
-	if err != nil {
-		return nil, err
-	}
-	if err := pin.VerifyLengthHashes(raw); err != nil {
-		return nil, fmt.Errorf("%s is not the file that was published: %w", name, err)
 	}
 	return newDoc[T](name, raw)
+}
+
+// readPinned compares length and hash, before anybody parses.
+func readPinned(fsys fs.FS, meta map[string]*metadata.MetaFiles, role string, limit int) (name string, raw []byte, err error) {
+	pin, err := pinOf(meta, role)
+	if err != nil {
+		return "", nil, err
+	}
+	name = MetadataName(pin.Version, role)
+	if raw, err = readFile(fsys, name, limit); err != nil {
+		return "", nil, err
+	}
+	if err := pin.VerifyLengthHashes(raw); err != nil {
+		return "", nil, fmt.Errorf("%s is not the file that was published: %w", name, err)
+	}
+	return name, raw, nil
 }
 
 func pinOf(meta map[string]*metadata.MetaFiles, role string) (*metadata.MetaFiles, error) {
@@ -196,16 +238,17 @@ func (b *Base) verifiedBySomeRoot(role string, m any) error {
 	return errs
 }
 
-// verify is go-tuf's VerifyDelegate behind a recover. That prints the whole document for each key; the signatures of a product's
-// file are counted over one printing, by the same rule, and its delegation has passed targetsFaults.
-func verify[T metadata.Roles](delegator *metadata.Metadata[T], role string, m any) error {
-	targets, delegates := any(delegator).(*listing)
-	if product, ok := m.(*listing); ok && delegates {
-		s, err := Count(role, ByTargets(targets, role), product)
-		if err == nil && !s.Enough() {
-			err = errors.New(s.String())
-		}
-		return err
+// verify is go-tuf's VerifyDelegate behind a recover.
+func verify(root *metadata.Metadata[metadata.RootType], role string, m any) error {
+	return guard(func() error { return root.VerifyDelegate(role, m) })
+}
+
+// verifyProduct is the same for a product's file, of which go-tuf prints the whole document for each key. Here its signatures are
+// counted over one printing, by the same rule; its delegation has passed targetsFaults.
+func verifyProduct(targets *metadata.Metadata[metadata.TargetsType], product string, d *Doc[metadata.TargetsType]) error {
+	s, err := d.Count(product, ByTargets(targets, product))
+	if err == nil && !s.Enough() {
+		err = errors.New(s.String())
 	}
-	return guard(func() error { return delegator.VerifyDelegate(role, m) })
+	return err
 }

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/strictjson"
 	"github.com/fairlead/fairlead/tufrepo/keyfile"
+	"github.com/fairlead/fairlead/tufrepo/listing"
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
@@ -40,19 +40,36 @@ func Expiry(now time.Time, d time.Duration) time.Time {
 // Refused: more bytes than the limit of the type, JSON that two readers could
 // read in two ways, another type, a specification other than 1.x, a version
 // below 1, an expiry that is not a whole second of UTC, and any member that
-// would not be covered by the signatures.
+// would not be covered by the signatures. b must not be changed any more.
 func Parse[T metadata.Roles](b []byte) (*metadata.Metadata[T], error) {
-	m, err := parse[T](b)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s metadata: %w", typeOf[T](), err)
-	}
-	return m, nil
+	m, _, err := parse[T](b)
+	return m, err
 }
 
-func parse[T metadata.Roles](b []byte) (*metadata.Metadata[T], error) {
-	if m, ok := any(readListing(b)).(*metadata.Metadata[T]); ok && m != nil {
-		return m, checkForm(m)
+// parse is Parse. Where it has not printed the document to judge it, it gives what is signed of it, in canonical JSON, as a part of b.
+func parse[T metadata.Roles](b []byte) (m *metadata.Metadata[T], signed []byte, err error) {
+	l, signed := readListing(b, typeOf[T]())
+	m, ok := any(l).(*metadata.Metadata[T])
+	if ok && l != nil {
+		err = checkForm(m)
+	} else {
+		m, err = parseAny[T](b)
 	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s metadata: %w", typeOf[T](), err)
+	}
+	return m, signed, nil
+}
+
+// readListing is the short way of a product's file. b is one if it is a targets file, and may then still have to go the long way.
+func readListing(b []byte, role string) (l *listing.Meta, signed []byte) {
+	if role != metadata.TARGETS {
+		return nil, nil
+	}
+	return listing.Read(b)
+}
+
+func parseAny[T metadata.Roles](b []byte) (*metadata.Metadata[T], error) {
 	if err := strictjson.Check(b, strictjson.Options{MaxBytes: limit[T]()}); err != nil {
 		return nil, err
 	}
@@ -71,8 +88,8 @@ func Encode[T metadata.Roles](m *metadata.Metadata[T]) ([]byte, error) {
 	if m.Signatures == nil {
 		m.ClearSignatures()
 	}
-	if l, ok := any(m).(*listing); ok {
-		if b := printListing(l); b != nil {
+	if l, ok := any(m).(*listing.Meta); ok {
+		if b := listing.Print(l); b != nil {
 			return b, nil
 		}
 	}
@@ -85,7 +102,7 @@ func Encode[T metadata.Roles](m *metadata.Metadata[T]) ([]byte, error) {
 
 // RoleType tells the _type of metadata: root, targets, snapshot or timestamp.
 func RoleType(b []byte) (string, error) {
-	if readListing(b) != nil {
+	if l, _ := listing.Read(b); l != nil {
 		return metadata.TARGETS, nil
 	}
 	if err := strictjson.Check(b, strictjson.Options{MaxBytes: MaxTargets}); err != nil {
@@ -105,69 +122,32 @@ func RoleType(b []byte) (string, error) {
 	return peek.Signed.Type, nil
 }
 
-// Sign adds the signature of s to metadata of any role and returns the new
-// bytes. An older signature of the same key is replaced: two of them would
-// make a file that no client loads. The other signatures stay.
-func Sign(b []byte, s keyfile.Signer) ([]byte, error) {
-	if m := readListing(b); m != nil && checkForm(m) == nil {
-		return signAgain(m, s)
-	}
-	role, err := RoleType(b)
-	if err != nil {
-		return nil, err
-	}
-	switch role {
-	case metadata.ROOT:
-		return signBytes[metadata.RootType](b, s)
-	case metadata.TIMESTAMP:
-		return signBytes[metadata.TimestampType](b, s)
-	case metadata.SNAPSHOT:
-		return signBytes[metadata.SnapshotType](b, s)
-	default:
-		return signBytes[metadata.TargetsType](b, s)
-	}
-}
-
-func signBytes[T metadata.Roles](b []byte, s keyfile.Signer) ([]byte, error) {
-	m, err := Parse[T](b)
-	if err != nil {
-		return nil, err
-	}
-	return signAgain(m, s)
-}
-
-func signAgain[T metadata.Roles](m *metadata.Metadata[T], s keyfile.Signer) ([]byte, error) {
-	if err := SignMetadata(m, s); err != nil {
-		return nil, err
-	}
-	return Encode(m)
-}
-
-// SignMetadata is Sign for metadata in memory. It does what go-tuf's Sign does
-// but for dropping the old signature and keeping the signer's error.
+// SignMetadata adds the signature of s. An older signature of the same key is
+// replaced: two of them would make a file that no client loads. The other
+// signatures stay. It does what go-tuf's Sign does but for that, and for
+// keeping the signer's error.
 func SignMetadata[T metadata.Roles](m *metadata.Metadata[T], s keyfile.Signer) error {
 	payload, err := canonical(m)
 	if err != nil {
 		return err
 	}
-	sig, err := s.SignMessage(bytes.NewReader(payload))
-	if err != nil {
-		return err
-	}
-	m.Signatures = slices.DeleteFunc(m.Signatures, func(old metadata.Signature) bool { return old.KeyID == s.ID() })
-	m.Signatures = append(m.Signatures, metadata.Signature{KeyID: s.ID(), Signature: sig})
-	return nil
+	m.Signatures, err = signPayload(m.Signatures, payload, s)
+	return err
 }
 
-// SignedDigest is the SHA-256 of what is signed of m: the same whoever has signed it.
-func SignedDigest[T metadata.Roles](m *metadata.Metadata[T]) (firmware.Digest, error) {
-	payload, err := canonical(m)
-	return firmware.Sum(payload), err
+// signPayload adds the signature of s to a list, in place of an older one.
+func signPayload(list []metadata.Signature, payload []byte, s keyfile.Signer) ([]metadata.Signature, error) {
+	sig, err := s.SignMessage(bytes.NewReader(payload))
+	if err != nil {
+		return list, err
+	}
+	list = slices.DeleteFunc(list, func(old metadata.Signature) bool { return old.KeyID == s.ID() })
+	return append(list, metadata.Signature{KeyID: s.ID(), Signature: sig}), nil
 }
 
 func canonical[T metadata.Roles](m *metadata.Metadata[T]) (payload []byte, err error) {
-	if l, ok := any(m).(*listing); ok {
-		if payload := appendSigned(make([]byte, 0, 256*(len(l.Signed.Targets)+4)), &l.Signed); payload != nil {
+	if l, ok := any(m).(*listing.Meta); ok {
+		if payload := listing.Signed(l); payload != nil {
 			return payload, nil
 		}
 	}

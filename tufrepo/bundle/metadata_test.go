@@ -20,7 +20,7 @@ func TestSign(t *testing.T) {
 	raw := repotest.Sign(t, w.NewTargets(7, now, repotest.Product), w.Root[0])
 	for range 2 { // the second takes the place of the first
 		var err error
-		if raw, err = bundle.Sign(raw, w.Targets[0]); err != nil {
+		if raw, err = sign[metadata.TargetsType](raw, w.Targets[0]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,21 +37,33 @@ func TestSign(t *testing.T) {
 	}
 }
 
+func sign[T metadata.Roles](raw []byte, s keyfile.Signer) ([]byte, error) {
+	d, err := bundle.Read[T]("", raw)
+	if err != nil {
+		return nil, err
+	}
+	return d.Sign(s)
+}
+
 func TestSignEveryRole(t *testing.T) {
 	s := repotest.Keys(t, 1)[0]
 	expires := bundle.Expiry(now, time.Hour)
 	snapshot, timestamp := metadata.Snapshot(expires), metadata.Timestamp(expires)
 	w := &repotest.People{Root: repotest.Keys(t, 3), Targets: repotest.Keys(t, 1), Timestamp: s, Snapshot: s}
-	for name, raw := range map[string][]byte{
-		"root":      repotest.Sign(t, w.NewRoot(1, now)),
-		"targets":   repotest.Sign(t, w.NewTargets(1, now)),
-		"snapshot":  repotest.Sign(t, snapshot),
-		"timestamp": repotest.Sign(t, timestamp),
+	type signer func([]byte, keyfile.Signer) ([]byte, error)
+	for name, role := range map[string]struct {
+		raw  []byte
+		sign signer
+	}{
+		"root":      {repotest.Sign(t, w.NewRoot(1, now)), sign[metadata.RootType]},
+		"targets":   {repotest.Sign(t, w.NewTargets(1, now)), sign[metadata.TargetsType]},
+		"snapshot":  {repotest.Sign(t, snapshot), sign[metadata.SnapshotType]},
+		"timestamp": {repotest.Sign(t, timestamp), sign[metadata.TimestampType]},
 	} {
-		if role, err := bundle.RoleType(raw); err != nil || role != name {
+		if role, err := bundle.RoleType(role.raw); err != nil || role != name {
 			t.Errorf("role %q, %v, want %q", role, err, name)
 		}
-		signed, err := bundle.Sign(raw, s)
+		signed, err := role.sign(role.raw, s)
 		if err != nil || !strings.Contains(string(signed), s.ID()) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -79,11 +91,11 @@ func TestSignRefuses(t *testing.T) {
 		if bytes.Equal(raw, good) {
 			t.Fatalf("%s: the test changes nothing", name)
 		}
-		if out, err := bundle.Sign(raw, s); err == nil {
+		if out, err := sign[metadata.TargetsType](raw, s); err == nil {
 			t.Errorf("%s: signed: %s", name, out)
 		}
 	}
-	if _, err := bundle.Sign(good, s); err != nil {
+	if _, err := sign[metadata.TargetsType](good, s); err != nil {
 		t.Errorf("as it is: %v", err)
 	}
 }

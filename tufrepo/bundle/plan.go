@@ -45,6 +45,8 @@ type Plan struct {
 	Meta map[string]*metadata.MetaFiles
 	// Releases are the new ones, by product and counter.
 	Releases []Entry
+
+	files map[string]*productFile // those of Products, by product
 }
 
 // Empty tells that the repository has everything already, damage to blobs aside.

@@ -41,8 +41,8 @@ func (c *checker) keptProduct(product string) {
 	if have == 0 {
 		return
 	}
-	kept := c.base.Role(product)
-	if kept == nil || verify(c.targets, product, kept) != nil {
+	kept := c.base.Product(product)
+	if kept == nil || verifyProduct(c.targets, product, kept) != nil {
 		c.note(Refused, product, "", fmt.Sprintf("targets gives it to other keys, and the published version %d is not signed by them", have),
 			fmt.Sprintf("add version %d, signed by the new keys, to the bundle", have+1))
 		return
@@ -65,9 +65,10 @@ func (c *checker) checkProduct(product, file string) error {
 	if old := c.base.Targets(); old != nil {
 		also = ByTargets(old, product).KeyIDs
 	}
-	signed(c, file, product, doc.Meta, []Entitled{ByTargets(c.targets, product)}, also)
+	signed(c, product, doc, []Entitled{ByTargets(c.targets, product)}, also)
 	c.unexpired(product, file, doc.Meta.Signed.Expires)
 	c.plan.Products = append(c.plan.Products, doc.file())
+	c.plan.files[product] = &productFile{doc, releases}
 	c.plan.Meta[product+".json"] = doc.MetaFile()
 	return c.checkReleases(product, file, doc.Meta, releases)
 }

@@ -145,7 +145,7 @@ func entries(product string, m *metadata.Metadata[metadata.TargetsType]) (all []
 	}
 	counters := map[int64]string{}
 	all = make([]Entry, 0, len(m.Signed.Targets))
-	for _, target := range sortedKeys(m.Signed.Targets) {
+	for _, target := range slices.Sorted(maps.Keys(m.Signed.Targets)) {
 		e, err := parseEntry(target, m.Signed.Targets[target])
 		if err != nil {
 			faults = append(faults, err)

@@ -78,16 +78,20 @@ func ByTargets(targets *metadata.Metadata[metadata.TargetsType], product string)
 
 // Count verifies every signature of m by itself. Of top-level roles it is for
 // telling people who has signed, and whether one is accepted is go-tuf's verdict.
-// Of a product's file it is the verdict; go-tuf has its own when the device's
-// client tries the result of a publish.
+// Of a product's file it is the verdict; the device's client has its own when it
+// tries the result of a publish.
 func Count[T metadata.Roles](role string, e Entitled, m *metadata.Metadata[T]) (Signatures, error) {
-	s := Signatures{Role: role, By: e.By, Need: e.Threshold, Good: []string{}, Missing: []string{}}
 	payload, err := canonical(m)
 	if err != nil {
-		return s, err
+		return Signatures{}, err
 	}
+	return count(role, e, m.Signatures, payload), nil
+}
+
+func count(role string, e Entitled, by []metadata.Signature, payload []byte) Signatures {
+	s := Signatures{Role: role, By: e.By, Need: e.Threshold, Good: []string{}, Missing: []string{}}
 	signed := map[string][]byte{}
-	for _, sig := range m.Signatures {
+	for _, sig := range by {
 		signed[sig.KeyID] = sig.Signature
 		if !slices.Contains(e.KeyIDs, sig.KeyID) {
 			s.Foreign = append(s.Foreign, sig.KeyID)
@@ -104,5 +108,5 @@ func Count[T metadata.Roles](role string, e Entitled, m *metadata.Metadata[T]) (
 			s.Good = append(s.Good, id)
 		}
 	}
-	return s, nil
+	return s
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairlead/fairlead/firmware"
 	"github.com/fairlead/fairlead/firmware/strictjson"
+	"github.com/fairlead/fairlead/tufrepo/listing"
 )
 
 // guard runs f, which calls go-tuf, and makes an error of a panic: go-tuf
@@ -121,7 +122,20 @@ func checkMeta(role string, m *metadata.MetaFiles) error {
 	return nil
 }
 
-func (p parser) targets(role string, raw []byte) (*metadata.Metadata[metadata.TargetsType], error) {
+// targets reads a role's file. signed is what is signed of it, in canonical JSON, where it is a listing; else nil.
+func (p parser) targets(role string, raw []byte) (md *metadata.Metadata[metadata.TargetsType], signed []byte, err error) {
+	if md, signed = listing.Read(raw); md != nil {
+		err = classify(role, ErrFormat, p.checkCommon(common{md.Signed.SpecVersion, md.Signed.Version, md.Signatures}))
+	} else {
+		md, err = p.anyTargets(role, raw)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return md, signed, nil
+}
+
+func (p parser) anyTargets(role string, raw []byte) (*metadata.Metadata[metadata.TargetsType], error) {
 	md := &metadata.Metadata[metadata.TargetsType]{}
 	err := read(p, role, raw, md, func(t *metadata.TargetsType) common { return common{spec: t.SpecVersion, version: t.Version} })
 	if err != nil {
