@@ -22,6 +22,7 @@ type Config struct {
 	Dir   string // folder of the fleet; made if it is missing
 	Units int    // 1 to MaxUnits
 	Seed  uint64 // of everything random about the units' lines and faults
+	Part  Part   // of them that this process has
 
 	Service   string // URL of the service
 	CA        string // file: certificates that vouch for the service
@@ -114,7 +115,10 @@ func (c *Config) check() error {
 			return fmt.Errorf("%s: %s is a folder, not a file", f.flag, f.path)
 		}
 	}
-	return CheckFiles(c.Units, c.Exchange != nil)
+	if err := c.Part.check(c.Units); err != nil {
+		return err
+	}
+	return CheckFiles(len(c.Part.Numbers(c.Units)), c.Exchange != nil)
 }
 
 // loopback reports whether the service is on this machine, at an address of IPv4.

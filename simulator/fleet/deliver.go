@@ -99,11 +99,11 @@ const cloneWait = 200 * time.Millisecond
 // takeIdentity makes the unit a clone: somebody has copied the medium of another, key and all. It reports false if ctx ended
 // first.
 func (u *unit) takeIdentity(ctx context.Context) bool {
-	from := u.fleet.units[u.cloned-1]
+	from, state := u.fleet.medium(u.cloned)
 	for ctx.Err() == nil {
 		errs := make([]error, 0, 2)
 		for _, name := range []string{"device.key", "identity.json"} { // the identity comes last with the other unit, too
-			b, err := from.still().ReadFile(filepath.Join(from.cfg.State, name))
+			b, err := from.ReadFile(filepath.Join(state, name))
 			if err == nil {
 				err = u.still().WriteFile(filepath.Join(u.cfg.State, name), b, 0o600)
 			}
@@ -115,6 +115,16 @@ func (u *unit) takeIdentity(ctx context.Context) bool {
 		wait(ctx, cloneWait)
 	}
 	return false
+}
+
+// medium is the disk of unit n as somebody sees it who has taken it out of the machine, whichever process has the unit; and the path
+// of its agent's folder.
+func (f *Fleet) medium(n int) (durable.Disk, string) {
+	if f.cfg.Part.Has(n) {
+		u := f.unit(n)
+		return u.still(), u.cfg.State
+	}
+	return durable.Disk{FS: durable.System{}}, filepath.Join(f.cfg.Dir, UnitName(n), "state")
 }
 
 // show makes the slot that boots a file, as an agent reads the running slot by its path.
@@ -149,7 +159,7 @@ func (u *unit) options(c Config, version string) agent.Options {
 		BuildTime: u.fleet.made, // as firmware has it: no clock is believed that is behind it
 		Clock:     func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
 		Health:    []health.Check{{Name: "room", Run: u.healthy}},
-		Roots:     &u.fleet.roots, CA: u.fleet.ca,
+		Roots:     &u.fleet.roots, CA: u.fleet.ca, Frames: &u.fleet.frames,
 		Progress: u.progressed, Observe: u.updated,
 	}
 }

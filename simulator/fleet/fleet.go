@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/simulator/frames"
 	"github.com/fairlead/fairlead/simulator/network"
@@ -35,6 +35,7 @@ type Fleet struct {
 	made     time.Time    // when this process took the fleet
 	roots    client.Roots // that units have verified
 	ca       *x509.CertPool
+	frames   delta.Shared // that units have made of patches
 	turns    chan struct{} // as many as enrol at once
 	mu       sync.Mutex    // one Observe at a time
 }
@@ -51,14 +52,14 @@ func New(ctx context.Context, c Config, version string, log *slog.Logger) (*Flee
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := durable.TryLock(filepath.Join(c.Dir, "lock"))
+	lock, err := durable.TryLock(c.Part.own(c.Dir, "lock"))
 	if err != nil {
 		if errors.Is(err, durable.ErrLocked) {
 			err = fmt.Errorf("%w: %w", ErrRunning, err)
 		}
 		return nil, err
 	}
-	f := &Fleet{cfg: c, lock: lock, made: time.Now(), locks: &locks{held: map[string]bool{}}, turns: make(chan struct{}, upAtOnce*runtime.GOMAXPROCS(0))}
+	f := &Fleet{cfg: c, lock: lock, made: time.Now(), locks: &locks{held: map[string]bool{}}, turns: make(chan struct{}, max(1, upAtOnce*runtime.GOMAXPROCS(0)/c.Part.of()))}
 	if err := f.open(ctx, version, log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -73,7 +74,7 @@ func (f *Fleet) open(ctx context.Context, version string, log *slog.Logger) (err
 		return err
 	}
 	if f.cfg.Shared {
-		if f.store, err = frames.Open(filepath.Join(f.cfg.Dir, "store")); err != nil {
+		if f.store, err = frames.Open(f.cfg.Part.own(f.cfg.Dir, "store")); err != nil {
 			return err
 		}
 		if f.factory, err = f.store.Import(f.cfg.Image); err != nil {
@@ -121,19 +122,20 @@ func (f *Fleet) Close() error {
 func (f *Fleet) deliver(ctx context.Context, version string, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	f.units = make([]*unit, f.cfg.Units)
-	for i := range f.units {
+	numbers := f.Numbers()
+	f.units = make([]*unit, len(numbers))
+	for i, n := range numbers {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			u, err := f.newUnit(i+1, version, log)
+			u, err := f.newUnit(n, version, log)
 			if err == nil {
 				f.units[i] = u
 				err = u.deliver()
 			}
 			if err != nil {
-				return fmt.Errorf("delivering %s: %w", UnitName(i+1), err)
+				return fmt.Errorf("delivering %s: %w", UnitName(n), err)
 			}
 			return nil
 		})
@@ -172,7 +174,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	for i, u := range f.units {
 		g.Go(func() error {
 			if f.cfg.Ramp > 0 {
-				wait(ctx, time.Duration(float64(i)/f.cfg.Ramp*float64(time.Second)))
+				wait(ctx, time.Duration(float64(u.number-1)/f.cfg.Ramp*float64(time.Second)))
 			}
 			f.turn(ctx, u)
 			bricks[i] = u.run(ctx)
@@ -193,23 +195,23 @@ func (f *Fleet) tell(e Event) {
 	f.cfg.Observe(e)
 }
 
-// Units is how many there are. They are numbered from 1.
-func (f *Fleet) Units() int { return len(f.units) }
+// Units is how many there are in all parts. They are numbered from 1.
+func (f *Fleet) Units() int { return f.cfg.Units }
 
 // Counters is what went over all lines.
 func (f *Fleet) Counters() *network.Counters { return &f.counters }
 
 // Line is the line of unit n.
-func (f *Fleet) Line(n int) *network.Line { return f.units[n-1].line }
+func (f *Fleet) Line(n int) *network.Line { return f.unit(n).line }
 
 // SetFaults replaces what goes wrong with unit n.
-func (f *Fleet) SetFaults(n int, faults Faults) { f.units[n-1].setFaults(faults) }
+func (f *Fleet) SetFaults(n int, faults Faults) { f.unit(n).setFaults(faults) }
 
 // Faults is what goes wrong with unit n.
-func (f *Fleet) Faults(n int) Faults { return f.units[n-1].theFaults() }
+func (f *Fleet) Faults(n int) Faults { return f.unit(n).theFaults() }
 
 // Cut cuts the power of unit n. It comes back after Faults.Off.
-func (f *Fleet) Cut(n int) { f.units[n-1].cut() }
+func (f *Fleet) Cut(n int) { f.unit(n).cut() }
 
 // Store is what the slots are views over; nil where they are files.
 func (f *Fleet) Store() *frames.Store { return f.store }

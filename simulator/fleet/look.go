@@ -20,7 +20,7 @@ type Seen struct {
 
 // Look looks at unit n when the fleet is off. An error is a unit that would not boot.
 func (f *Fleet) Look(n int) (Seen, error) {
-	u := f.units[n-1]
+	u := f.unit(n)
 	file, err := boot.OpenFile(u.cfg.Bootloader.Dir, boot.FileOptions{Disk: u.still()})
 	if err != nil {
 		return Seen{}, err
