@@ -22,6 +22,7 @@ import (
 	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/link"
 	"github.com/fairlead/fairlead/agent/wire"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/tufrepo/client"
 )
@@ -44,6 +45,7 @@ type Options struct {
 	Health   []health.Check  // asked before the hooks
 	Roots    *client.Roots   // shared by the agents of a simulated fleet; nil for a device
 	CA       *x509.CertPool  // the same: what is in the file "ca" of the configuration
+	Frames   *delta.Shared   // the same: what patches were found to make
 
 	// Reboot reboots the system. It is called when everything is closed, and returns
 	// when the system goes down, or why it does not. nil: Run returns ErrReboot, and

@@ -66,7 +66,7 @@ func (a *attempt) install(ctx context.Context, m *firmware.Manifest, slot instal
 	verifying := false
 	p := install.Plan{
 		Manifest: m, Source: a.source, Target: slot, Slot: string(a.slot), Journal: a.path(journalName), Disk: a.o.Disk,
-		Throttle: &a.throttle, Limits: a.o.Limits, Log: a.o.Log, Rand: a.o.Rand,
+		Throttle: &a.throttle, Limits: a.o.Limits, Log: a.o.Log, Rand: a.o.Rand, Shared: a.o.Frames,
 		Progress: func(p install.Progress) {
 			if p.Phase == install.PhaseVerify && !verifying {
 				verifying = true

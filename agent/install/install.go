@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/firmware/durable"
 )
 
@@ -34,6 +35,7 @@ type Plan struct {
 	Base      io.ReaderAt
 	BaseImage firmware.Blob
 
+	Shared   *delta.Shared  // what other installs of this process have made of patches, for a simulated fleet; nil for none
 	Progress func(Progress) // never called twice at a time; must be quick; nil for none
 	Throttle *Throttle      // nil for none
 	Limits   Limits

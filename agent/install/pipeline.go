@@ -78,7 +78,11 @@ func (r *run) newDecoder(c *carrier) (decoder, error) {
 		return firmware.NewDecoder(c.head.FrameSize())
 	}
 	d, err := delta.NewDecoder(c.head.FrameSize())
-	return patchDecoder{d, r.Base, c.from.Length}, err
+	if err != nil {
+		return nil, err
+	}
+	d.Shared = r.Shared
+	return patchDecoder{d, r.Base, c.from.Length}, nil
 }
 
 // worker has room of its own until it is closed.

@@ -10,6 +10,9 @@ import (
 // Decoder turns stored bytes into image bytes, frame by frame, in memory of about a megabyte beside the frame. It is for
 // one goroutine at a time.
 type Decoder struct {
+	// Shared is what other decoders have made; nil decodes each frame.
+	Shared *Shared
+
 	plain *firmware.Decoder
 	codec *codec
 }
@@ -41,19 +44,35 @@ func (d *Decoder) Decode(dst []byte, f firmware.Frame, stored []byte, base io.Re
 	if firmware.Sum(stored) != f.StoredSHA256 {
 		return nil, fmt.Errorf("patch: frame %d: its stored bytes are not those of the index: %w", f.Index, firmware.ErrCorrupt)
 	}
-	if d.codec == nil {
-		d.codec = newCodec()
-	}
 	n := int(f.Length)
 	if cap(dst) < n {
 		dst = make([]byte, n)
 	}
 	dst = dst[:n]
-	if err := d.codec.decode(dst, stored, f.At, base, baseLength); err != nil {
-		return nil, fmt.Errorf("patch: frame %d: %w: %w", f.Index, ErrBase, err)
-	}
-	if firmware.Sum(dst) != f.ImageSHA256 {
-		return nil, fmt.Errorf("patch: frame %d: %w", f.Index, ErrBase)
+	if err := d.make(dst, f, stored, base, baseLength); err != nil {
+		return nil, fmt.Errorf("patch: frame %d: %w", f.Index, err)
 	}
 	return dst, nil
+}
+
+// make fills a frame. What others have made is taken if it is what this base makes, and is compared with the head no less.
+func (d *Decoder) make(frame []byte, f firmware.Frame, stored []byte, base io.ReaderAt, baseLength int64) error {
+	key := keyOf(f, baseLength)
+	taken := d.Shared.fill(frame, key, base)
+	base, read := d.Shared.watch(base)
+	if !taken {
+		if d.codec == nil {
+			d.codec = newCodec()
+		}
+		if err := d.codec.decode(frame, stored, f.At, base, baseLength); err != nil {
+			return fmt.Errorf("%w: %w", ErrBase, err)
+		}
+	}
+	if firmware.Sum(frame) != f.ImageSHA256 {
+		return ErrBase
+	}
+	if !taken {
+		d.Shared.keep(key, frame, read.pieces)
+	}
+	return nil
 }

@@ -217,10 +217,14 @@ func TestDecodeRefuses(t *testing.T) {
 		{"cut off", f, stored[:len(stored)-1], bytes.NewReader(base), int64(len(base)), firmware.ErrCorrupt},
 		{"cut off as the index pins", cut, stored[:3], bytes.NewReader(base), int64(len(base)), ErrBase},
 	}
-	for _, tt := range tests {
+	shared := &Shared{} // has the frame from the second round on
+	for i, tt := range append(tests, tests...) {
 		d, err := NewDecoder(1 << 16)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if i >= len(tests) {
+			d.Shared = shared
 		}
 		_, err = d.Decode(nil, tt.f, tt.stored, tt.base, tt.length)
 		if !errors.Is(err, tt.want) {
@@ -231,6 +235,47 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("after %s: %v", tt.name, err)
 		}
 		d.Close()
+	}
+}
+
+// TestSharedFrames: what another has made of the same bytes is not decoded again, and what it has made of others is.
+func TestSharedFrames(t *testing.T) {
+	base, image := pair(4)
+	patch, _ := create(t, base, image, Options{FrameSize: 1 << 16})
+	f, stored := first(t, patch)
+	shared := &Shared{}
+	decode := func(base []byte) (decoded bool, err error) {
+		d, err := NewDecoder(1 << 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		d.Shared = shared
+		b, err := d.Decode(nil, f, stored, bytes.NewReader(base), int64(len(base)))
+		if err == nil && !bytes.Equal(b, image[f.At:f.At+f.Length]) {
+			t.Error("these are not the bytes of the image")
+		}
+		return d.codec != nil, err
+	}
+	if decoded, err := decode(base); err != nil || !decoded {
+		t.Fatal(decoded, err)
+	}
+	if decoded, err := decode(base); err != nil || decoded {
+		t.Errorf("decoded again: %v, %v", decoded, err)
+	}
+	wrong := bytes.Clone(base)
+	wrong[f.At+f.Length/2] ^= 1
+	if decoded, err := decode(wrong); !errors.Is(err, ErrBase) || !decoded {
+		t.Errorf("with a bit turned over in the base: decoded %v, %v", decoded, err)
+	}
+	if decoded, err := decode(base); err != nil || decoded {
+		t.Errorf("decoded again after another base: %v, %v", decoded, err)
+	}
+	for i := range int64(3) { // it is bounded
+		shared.keep(sharedKey{at: i}, nil, []basePiece{{0, make([]byte, maxShared/2)}})
+	}
+	if decoded, err := decode(base); err != nil || !decoded || shared.size > maxShared {
+		t.Errorf("nothing was forgotten: %d bytes, decoded %v, %v", shared.size, decoded, err)
 	}
 }
 

@@ -159,7 +159,7 @@ func (u *unit) options(c Config, version string) agent.Options {
 		BuildTime: u.fleet.made, // as firmware has it: no clock is believed that is behind it
 		Clock:     func() time.Time { return time.Now().Add(time.Duration(u.skew.Load())) },
 		Health:    []health.Check{{Name: "room", Run: u.healthy}},
-		Roots:     &u.fleet.roots, CA: u.fleet.ca,
+		Roots:     &u.fleet.roots, CA: u.fleet.ca, Frames: &u.fleet.frames,
 		Progress: u.progressed, Observe: u.updated,
 	}
 }

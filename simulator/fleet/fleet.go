@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fairlead/fairlead/firmware"
+	"github.com/fairlead/fairlead/firmware/delta"
 	"github.com/fairlead/fairlead/firmware/durable"
 	"github.com/fairlead/fairlead/simulator/frames"
 	"github.com/fairlead/fairlead/simulator/network"
@@ -34,6 +35,7 @@ type Fleet struct {
 	made     time.Time    // when this process took the fleet
 	roots    client.Roots // that units have verified
 	ca       *x509.CertPool
+	frames   delta.Shared  // that units have made of patches
 	turns    chan struct{} // as many as enrol at once
 	mu       sync.Mutex    // one Observe at a time
 }
