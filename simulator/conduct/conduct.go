@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
 
-	"github.com/fairlead/fairlead/agent"
-	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/simulator/fleet"
 	"github.com/fairlead/fairlead/simulator/network"
 	"github.com/fairlead/fairlead/simulator/report"
@@ -50,7 +47,7 @@ type run struct {
 	s     *scenario.Scenario
 	cast  *cast
 	site  *site.Site
-	fleet *fleet.Fleet
+	fleet herd
 	proxy *network.Proxy
 	// exchange is what connects fleet and service in this process; nil for TCP.
 	exchange *network.Exchange
@@ -209,43 +206,8 @@ func (r *run) publish(ctx context.Context, release scenario.Release) error {
 	}
 	return r.site.Publish(ctx, site.Release{
 		Version: release.Version, Image: r.images[release.Version], Hardware: release.Hardware, MinAgent: release.MinAgent, Patches: patches,
-		Counter: r.counter(release.Version),
+		Counter: counter(r.s, release.Version),
 	})
-}
-
-// counter is the release counter of a version: its place in the scenario.
-func (r *run) counter(version string) int64 {
-	for i, release := range r.s.Releases {
-		if release.Version == version {
-			return int64(i + 1)
-		}
-	}
-	return 0
-}
-
-func (r *run) makeFleet(ctx context.Context) (err error) {
-	largest := int64(0)
-	for _, path := range r.images {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		largest = max(largest, info.Size())
-	}
-	t, first := r.s.Timing, r.s.Releases[0].Version
-	r.fleet, err = fleet.New(ctx, fleet.Config{
-		Dir: filepath.Join(r.Dir, "fleet"), Units: r.s.Units, Seed: r.s.Seed, Service: r.site.URL(), CA: r.site.CA(), Root: r.site.Root(),
-		ClaimFile: r.site.Claim(), Product: scenario.Product, Hardware: scenario.Hardware, Image: r.images[first], Shared: true, Memory: r.out.Virtual,
-		Factory: agent.Factory{Version: first, Counter: r.counter(first)}, SlotSize: largest,
-		Poll: t.Poll.D(), FallbackPoll: t.FallbackPoll.D(), RetryWait: t.Retry.D(), RetryMax: t.RetryMax.D(), Health: t.Health.D(),
-		Boot: t.Boot.D(), Ramp: t.Ramp, Limits: install.Limits{Workers: 1, Buffers: 1 << 20}, Proxy: r.proxy.URL(), Exchange: r.exchange, Apart: r.out.Virtual, Idle: r.idle(), Look: r.answerLook(), Wall: r.wall.now,
-		Each: func(n int) fleet.Unit { return r.cast.roles[n-1].unit }, Observe: r.tracker.observe,
-	}, scenario.Agent, r.Log)
-	if err != nil {
-		return err
-	}
-	r.sampler = newSampler(r.tracker, r.fleet.Counters(), r.site)
-	return nil
 }
 
 // idle is how often agents look at what nobody tells them: seldom where looking is what takes the processor.
@@ -260,7 +222,7 @@ func (r *run) idle() time.Duration {
 func (r *run) close() error {
 	var errs []error
 	if r.fleet != nil {
-		errs = append(errs, r.fleet.Close())
+		errs = append(errs, r.fleet.close())
 	}
 	if r.proxy != nil {
 		errs = append(errs, r.proxy.Close())

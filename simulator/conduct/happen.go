@@ -41,9 +41,7 @@ func (r *run) do(ctx context.Context, e event) error {
 	case "service":
 		return r.service(ctx, e.Service)
 	case "repository":
-		for n := 1; n <= r.fleet.Units(); n++ {
-			r.fleet.Line(n).BlockWeb(e.Repository == "down")
-		}
+		return r.fleet.touch(r.all(), e)
 	case "rotate":
 		return r.site.RotateRoot(ctx, e.Rotate == "timestamp")
 	case "timestamp":
@@ -90,26 +88,14 @@ func (r *run) units(e event) error {
 	if err != nil {
 		return fmt.Errorf("choosing units: %w", err)
 	}
-	for _, n := range chosen {
-		r.touch(n, e)
-	}
-	return nil
+	return r.fleet.touch(chosen, e)
 }
 
-func (r *run) touch(n int, e event) {
-	line := r.fleet.Line(n)
-	switch e.Does() {
-	case "power_cut":
-		f := r.fleet.Faults(n)
-		f.Off = e.Off.D()
-		r.fleet.SetFaults(n, f)
-		r.fleet.Cut(n)
-	case "line":
-		line.Pull(e.Line == "down")
-	case "network":
-		line.SetClass(r.s.Networks[e.Network].Class())
-	case "fault":
-		r.fleet.SetFaults(n, e.Fault.Faults(r.fleet.Faults(n)))
-		line.SetClass(spoiled(line.Class(), *e.Fault))
+// all are the numbers of all units.
+func (r *run) all() []int {
+	numbers := make([]int, r.s.Units)
+	for i := range numbers {
+		numbers[i] = i + 1
 	}
+	return numbers
 }

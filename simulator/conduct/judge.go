@@ -4,24 +4,15 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 
-	"github.com/fairlead/fairlead/simulator/fleet"
-	"github.com/fairlead/fairlead/simulator/frames"
 	"github.com/fairlead/fairlead/simulator/report"
 )
-
-// findings are what the disks of the fleet say.
-type findings struct {
-	version map[int]string // that would boot, by unit
-	bricks  []string       // why units would not, in words
-}
 
 // judge looks at all disks and gives the verdicts.
 func (r *run) judge(ctx context.Context) error {
 	r.say("looking at the disks of %d units", r.s.Units)
-	f, err := r.look()
+	f, err := r.fleet.look()
 	if err != nil {
 		return err
 	}
@@ -31,8 +22,8 @@ func (r *run) judge(ctx context.Context) error {
 	}
 	r.out.Results = r.tracker.results(order)
 	var received []int64
-	for n := 1; n <= r.s.Units; n++ {
-		received = append(received, r.fleet.Line(n).Received())
+	for _, n := range r.all() {
+		received = append(received, f.Received[n])
 	}
 	r.out.Received = report.PercentilesOf(received)
 	r.out.Conclude()
@@ -41,52 +32,6 @@ func (r *run) judge(ctx context.Context) error {
 		r.out.Verdicts = append(r.out.Verdicts, report.Verdict{Words: e.Words(), OK: ok, Found: found})
 	}
 	return nil
-}
-
-// image is what a slot that holds a release begins with.
-type image struct {
-	content frames.Content
-	length  int64
-}
-
-func (r *run) look() (findings, error) {
-	f, images := findings{version: map[int]string{}}, map[string]image{}
-	for version, path := range r.images {
-		info, err := os.Stat(path)
-		if err != nil {
-			return f, err
-		}
-		c, err := r.fleet.Store().Import(path)
-		if err != nil {
-			return f, err
-		}
-		images[version] = image{c, info.Size()}
-	}
-	for n := 1; n <= r.s.Units; n++ {
-		seen, err := r.fleet.Look(n)
-		if err == nil {
-			err = holds(r.fleet.Store(), seen, images)
-		}
-		if err != nil {
-			f.bricks = append(f.bricks, fmt.Sprintf("%s: %v", fleet.UnitName(n), err))
-			continue
-		}
-		f.version[n] = seen.Version
-	}
-	return f, nil
-}
-
-// holds compares the slot that would boot with the release that it is said to hold, byte for byte.
-func holds(store *frames.Store, seen fleet.Seen, images map[string]image) error {
-	want, known := images[seen.Version]
-	if !known {
-		return fmt.Errorf("it says that it runs %q, which no release is", seen.Version)
-	}
-	same, err := store.Begins(seen.Content, want.content, want.length)
-	if err == nil && !same {
-		err = fmt.Errorf("slot %s would boot, and does not hold %s", seen.Slot, seen.Version)
-	}
-	return err
 }
 
 // need is how many of n units it takes.
@@ -120,18 +65,18 @@ func (r *run) verdict(ctx context.Context, e expectation, f findings) (bool, str
 		n := f.on(units, e.AtMostOn)
 		return n <= e.Share.Of(len(units)), fmt.Sprintf("%d of %d", n, len(units))
 	case "bricked":
-		if len(f.bricks) > 0 {
-			return false, fmt.Sprintf("%d: %s", len(f.bricks), f.bricks[0])
+		if len(f.Bricks) > 0 {
+			return false, fmt.Sprintf("%d: %s", len(f.Bricks), f.Bricks[0])
 		}
 		return true, fmt.Sprintf("the disks of %d units were read: each would boot what it says it runs", r.s.Units)
 	case "interrupted":
 		return r.interrupted(units)
 	}
-	return r.measured(ctx, e, units)
+	return r.measured(ctx, e, units, f)
 }
 
 // measured are verdicts on what was counted.
-func (r *run) measured(ctx context.Context, e expectation, units []int) (bool, string) {
+func (r *run) measured(ctx context.Context, e expectation, units []int, f findings) (bool, string) {
 	switch e.Asks() {
 	case "rollout":
 		state, err := r.rolloutState(ctx, e.Release)
@@ -142,7 +87,7 @@ func (r *run) measured(ctx context.Context, e expectation, units []int) (bool, s
 	case "bytes_per_unit":
 		var most int64
 		for _, n := range units {
-			most = max(most, r.fleet.Line(n).Received())
+			most = max(most, f.Received[n])
 		}
 		return most <= int64(e.BytesPerUnit), fmt.Sprintf("%d bytes at most", most)
 	case "requests_per_second":
@@ -158,7 +103,7 @@ func (r *run) measured(ctx context.Context, e expectation, units []int) (bool, s
 
 func (f findings) on(units []int, version string) (n int) {
 	for _, u := range units {
-		if f.version[u] == version {
+		if f.Version[u] == version {
 			n++
 		}
 	}

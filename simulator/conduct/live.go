@@ -23,9 +23,9 @@ const upWait = time.Minute
 func (r *run) live(ctx context.Context) error {
 	fleetCtx, off := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- r.fleet.Run(fleetCtx) }()
+	go func() { ended <- r.fleet.live(fleetCtx) }()
 	if !r.out.Virtual {
-		go r.sampler.watch(fleetCtx)
+		go r.sampler.late.watch(fleetCtx)
 	}
 	r.hostile = newHostiles(r.exchange, r.site.Address(), r.s.Seed)
 	err := r.comeUp(ctx)
@@ -112,7 +112,9 @@ func (r *run) expected() (enrol, connect int) {
 // perform lets the events happen, until the end.
 func (r *run) perform(ctx context.Context) error {
 	up := time.Now()
-	r.wall.start(up)
+	if err := r.fleet.up(up); err != nil {
+		return err
+	}
 	shift := up.Sub(r.sampler.up).Seconds()
 	r.sampler.up = up
 	for i := range r.out.Samples {

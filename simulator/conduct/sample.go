@@ -14,38 +14,40 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fairlead/fairlead/simulator/network"
 	"github.com/fairlead/fairlead/simulator/report"
 	"github.com/fairlead/fairlead/simulator/site"
 )
 
 // sampler measures.
 type sampler struct {
-	tracker  *tracker
-	counters *network.Counters
-	site     *site.Site
-	began    float64 // processor seconds of this process when it was made
-	up       time.Time
+	tracker *tracker
+	fleet   herd
+	site    *site.Site
+	began   float64 // processor seconds of this process when it was made
+	up      time.Time
+	late    alarm
 
 	// What services that are gone have counted.
 	past, last counts
 	serving    int
 	latency    float64
-	late       atomic.Int64 // the worst since the last sample, in nanoseconds
 }
+
+// alarm knows how late a process wakes up: the worst since it was asked, in nanoseconds.
+type alarm struct{ worst atomic.Int64 }
 
 // counts are what a service has counted since it started.
 type counts struct{ requests, messages, devices, enrolled, cpu, ingested, ingest float64 }
 
-func newSampler(t *tracker, c *network.Counters, s *site.Site) *sampler {
-	return &sampler{tracker: t, counters: c, site: s, began: ownCPU(), up: time.Now()}
+func newSampler(t *tracker, h herd, s *site.Site) *sampler {
+	return &sampler{tracker: t, fleet: h, site: s, began: ownCPU(), up: time.Now()}
 }
 
 // nap is how often the simulator's own punctuality is looked at.
 const nap = 50 * time.Millisecond
 
 // watch notes how late this process wakes up, until ctx ends.
-func (s *sampler) watch(ctx context.Context) {
+func (a *alarm) watch(ctx context.Context) {
 	t := time.NewTimer(nap)
 	defer t.Stop()
 	for due := time.Now().Add(nap); ; due = time.Now().Add(nap) {
@@ -54,24 +56,27 @@ func (s *sampler) watch(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		if late := time.Since(due); int64(late) > s.late.Load() {
-			s.late.Store(int64(late))
+		if late := time.Since(due); int64(late) > a.worst.Load() {
+			a.worst.Store(int64(late))
 		}
 		t.Reset(nap)
 	}
 }
 
+// told is the worst since it was told last.
+func (a *alarm) told() time.Duration { return time.Duration(a.worst.Swap(0)) }
+
 // sample takes one. What a service in this process takes is the fleet's.
 func (s *sampler) sample(ctx context.Context) report.Sample {
 	now := time.Now()
 	s.service(ctx)
+	c := s.fleet.counts()
 	return report.Sample{
-		At: now.Sub(s.up).Seconds(), Late: time.Duration(s.late.Swap(0)).Seconds(), States: s.tracker.states(),
-		Received: s.counters.Received.Load(), Sent: s.counters.Sent.Load(),
-		Connections: s.counters.Connections.Load(), Open: s.counters.Open.Load(),
+		At: now.Sub(s.up).Seconds(), Late: max(s.late.told(), c.Late).Seconds(), States: s.tracker.states(),
+		Received: c.Received, Sent: c.Sent, Connections: c.Connections, Open: c.Open,
 		Requests: s.past.requests + s.last.requests, Messages: s.past.messages + s.last.messages, Devices: s.last.devices,
 		ServiceCPU: s.past.cpu + s.last.cpu, ServiceMem: resident(s.site.PID()),
-		Latency: s.latency, FleetCPU: ownCPU() - s.began, FleetMem: resident(os.Getpid()),
+		Latency: s.latency, FleetCPU: ownCPU() - s.began + c.CPU, FleetMem: resident(os.Getpid()) + c.Mem,
 	}
 }
 
