@@ -54,14 +54,19 @@ func Decode(b []byte, o Options, v any) error {
 	if err := Check(b, o); err != nil {
 		return err
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	if o.Known {
-		d.DisallowUnknownFields()
-	}
-	if err := d.Decode(v); err != nil {
+	if err := decode(b, o.Known, v); err != nil {
 		return fmt.Errorf("decode JSON: %w", err)
 	}
 	return nil
+}
+
+func decode(b []byte, known bool, v any) error {
+	if !known {
+		return json.Unmarshal(b, v)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
 }
 
 // Check reports why b should not be shown to a decoder, or nil.
@@ -125,7 +130,7 @@ func (w *walker) value(depth int) error {
 		w.text()
 		return nil
 	}
-	switch s := w.scalar(); s {
+	switch s := w.scalar(); string(s) {
 	case "true", "false":
 		return nil
 	case "null":
@@ -139,10 +144,8 @@ func (w *walker) value(depth int) error {
 }
 
 func (w *walker) container(depth int) error {
-	var seen map[string]string // of an object: folded name to name
-	if w.b[w.at] == '{' {
-		seen = map[string]string{}
-	}
+	object := w.b[w.at] == '{'
+	var seen names
 	w.at++
 	if depth > MaxDepth {
 		return fmt.Errorf("nested deeper than %d levels", MaxDepth)
@@ -152,8 +155,8 @@ func (w *walker) container(depth int) error {
 			w.at++
 			return nil
 		}
-		if seen != nil {
-			if err := w.name(seen); err != nil {
+		if object {
+			if err := w.name(&seen); err != nil {
 				return err
 			}
 		}
@@ -176,33 +179,70 @@ func (w *walker) text() []byte {
 }
 
 // scalar passes over a number or a literal.
-func (w *walker) scalar() string {
+func (w *walker) scalar() []byte {
 	start := w.at
-	for w.at < len(w.b) && !strings.ContainsRune(" \t\r\n,:]}", rune(w.b[w.at])) {
+	for w.at < len(w.b) {
+		switch w.b[w.at] {
+		case ' ', '\t', '\r', '\n', ',', ']', '}':
+			return w.b[start:w.at]
+		}
 		w.at++
 	}
-	return string(w.b[start:w.at])
+	return w.b[start:]
 }
 
-func (w *walker) name(seen map[string]string) error {
-	name := string(w.text())
-	if strings.Contains(name, `\`) {
-		if err := json.Unmarshal([]byte(`"`+name+`"`), &name); err != nil {
+func (w *walker) name(seen *names) error {
+	name := w.text()
+	if bytes.IndexByte(name, '\\') >= 0 {
+		var plain string
+		if err := json.Unmarshal(w.b[w.at-len(name)-2:w.at], &plain); err != nil {
 			return err
 		}
+		name = []byte(plain)
 	}
-	folded := fold(name)
-	if other, twice := seen[folded]; twice {
+	if other, twice := seen.add(name); twice {
 		return fmt.Errorf("member %.80q stands beside %.80q: one name, two values", name, other)
 	}
-	seen[folded] = name
 	return nil
 }
 
-func (w *walker) number(s string) error {
-	if _, err := strconv.ParseInt(s, 10, 64); err == nil {
+// names are those of the members of one object. Most objects have few, for which a map would be most of the work.
+type names struct {
+	few  [8][]byte
+	n    int
+	many map[string][]byte // folded name to name; nil while few has room
+}
+
+// add notes a name, unless it is there already.
+func (s *names) add(name []byte) (other []byte, twice bool) {
+	if s.many == nil && s.n < len(s.few) {
+		for _, other := range s.few[:s.n] {
+			if bytes.EqualFold(name, other) {
+				return other, true
+			}
+		}
+		s.few[s.n] = name
+		s.n++
+		return nil, false
+	}
+	if s.many == nil {
+		s.many = make(map[string][]byte, 4*len(s.few))
+		for _, other := range s.few {
+			s.many[fold(string(other))] = other
+		}
+	}
+	folded := fold(string(name))
+	if other, twice = s.many[folded]; !twice {
+		s.many[folded] = name
+	}
+	return other, twice
+}
+
+func (w *walker) number(b []byte) error {
+	if _, err := strconv.ParseInt(string(b), 10, 64); err == nil {
 		return nil
 	}
+	s := string(b)
 	if !w.AllowFloat {
 		return fmt.Errorf("number %.40s is not an integer of 64 bits with sign", s)
 	}

@@ -3,6 +3,7 @@ package strictjson
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -104,6 +105,30 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Whatever number of members stands before, between and behind two of one name, they are found.
+func TestSameNameAmongMany(t *testing.T) {
+	other := func(n, from int) (s string) {
+		for i := range n {
+			s += fmt.Sprintf(`"n%d":%d,`, from+i, i)
+		}
+		return s
+	}
+	for before := range 12 {
+		for between := range 12 {
+			in := other(before, 0) + `"key":1,` + other(between, 100) + "%s" + other(3, 200)
+			for _, second := range []string{`"key":2,`, `"KEY":2,`, "\"\u212aey\":2,", `"k\u0065y":2,`} {
+				err := Check([]byte("{"+fmt.Sprintf(in, second)+`"z":0}`), Options{})
+				if err == nil || !strings.Contains(err.Error(), `stands beside "key"`) {
+					t.Fatalf("%d before, %d between, %s: %v", before, between, second, err)
+				}
+			}
+			if err := Check([]byte("{"+fmt.Sprintf(in, "")+`"z":0}`), Options{}); err != nil {
+				t.Fatalf("%d before, %d between: %v", before, between, err)
+			}
+		}
 	}
 }
 
