@@ -180,7 +180,12 @@ func (r *Repo) settle() (*bundle.Base, error) {
 
 // sweep removes the temporary files of writers that were cut short.
 func (r *Repo) sweep() error {
-	for _, top := range []string{"metadata", "targets", "blobs", "state"} {
+	for _, flat := range []string{"metadata", "blobs"} { // thousands of files and no folder
+		if err := r.disk.SweepTemps(r.path(flat)); err != nil {
+			return fmt.Errorf("clearing leftovers: %w", err)
+		}
+	}
+	for _, top := range []string{"targets", "state"} {
 		err := filepath.WalkDir(r.path(top), func(path string, e fs.DirEntry, err error) error {
 			if err != nil || !e.IsDir() {
 				return err

@@ -143,7 +143,7 @@ func entries(product string, m *metadata.Metadata[metadata.TargetsType]) (all []
 	if m.Signed.Delegations != nil {
 		faults = append(faults, errors.New("a product's role does not delegate"))
 	}
-	counters := map[int64]string{}
+	counters := make(map[int64]string, len(m.Signed.Targets))
 	all = make([]Entry, 0, len(m.Signed.Targets))
 	for _, target := range slices.Sorted(maps.Keys(m.Signed.Targets)) {
 		e, err := parseEntry(target, m.Signed.Targets[target])
