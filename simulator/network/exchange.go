@@ -14,6 +14,7 @@ import (
 // is on its way. A nil *Exchange is the kernel's TCP.
 type Exchange struct {
 	plain bool
+	certs certificates
 	mu    sync.Mutex
 	ports map[string]*exchangePort
 	next  int // port number for whoever asks for any
@@ -97,7 +98,7 @@ func (p *exchangePort) connect(ctx context.Context, from net.Addr) (net.Conn, er
 	p.mu.Unlock()
 	var accepted net.Conn = server
 	if p.secure {
-		accepted = &plainConn{Conn: server}
+		accepted = &plainConn{Conn: server, certs: &p.exchange.certs}
 	}
 	select {
 	case p.waiting <- accepted:

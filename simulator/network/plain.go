@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -30,7 +31,8 @@ const plainTimeout = 20 * time.Second
 // plainConn is either side of a plain connection. It has the methods of *tls.Conn that matter.
 type plainConn struct {
 	net.Conn
-	config *tls.Config // of a client; nil for a server
+	config *tls.Config   // of a client; nil for a server
+	certs  *certificates // of a server
 	state  tls.ConnectionState
 	done   bool
 }
@@ -122,7 +124,7 @@ func (c *plainConn) welcome() error {
 	if _, err := io.ReadFull(c.Conn, body); err != nil {
 		return err
 	}
-	state, err := readHello(body, time.Now())
+	state, err := readHello(body, time.Now(), c.certs)
 	if err != nil {
 		return err
 	}
@@ -132,7 +134,7 @@ func (c *plainConn) welcome() error {
 }
 
 // readHello reads what follows on the length. A certificate is believed, but not beyond its time.
-func readHello(body []byte, now time.Time) (tls.ConnectionState, error) {
+func readHello(body []byte, now time.Time, certs *certificates) (tls.ConnectionState, error) {
 	state := tls.ConnectionState{HandshakeComplete: true, Version: tls.VersionTLS13}
 	n := int(body[0])
 	if n == 0 || len(body) < 1+n {
@@ -140,7 +142,7 @@ func readHello(body []byte, now time.Time) (tls.ConnectionState, error) {
 	}
 	state.NegotiatedProtocol = string(body[1 : 1+n])
 	if der := body[1+n:]; len(der) > 0 {
-		cert, err := x509.ParseCertificate(der)
+		cert, err := certs.parse(der)
 		if err != nil {
 			return state, err
 		}
@@ -150,4 +152,31 @@ func readHello(body []byte, now time.Time) (tls.ConnectionState, error) {
 		state.PeerCertificates, state.VerifiedChains = []*x509.Certificate{cert}, [][]*x509.Certificate{{cert}}
 	}
 	return state, nil
+}
+
+// certificates are those that were shown: a unit shows the same one with each of its connections, and reading one takes longer than all
+// else of the handshake.
+type certificates struct {
+	mu    sync.Mutex
+	known map[string]*x509.Certificate // by DER
+}
+
+// mostCertificates are kept; when there would be more, all are forgotten.
+const mostCertificates = 4096
+
+func (c *certificates) parse(der []byte) (*x509.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cert := c.known[string(der)]; cert != nil {
+		return cert, nil
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	if c.known == nil || len(c.known) >= mostCertificates {
+		c.known = map[string]*x509.Certificate{}
+	}
+	c.known[string(der)] = cert
+	return cert, nil
 }
