@@ -91,13 +91,14 @@ const (
 )
 
 // RenewLoop renews whenever it is due, until ctx ends, and returns ctx's error.
-// Failures are logged and tried again; it looks at the folder once a minute, so
-// that other processes may publish and renew besides it.
-func (r *Repo) RenewLoop(ctx context.Context) error {
+// Failures are logged and tried again; it looks at the folder once a minute, or
+// at each look if that is longer, so that other processes may publish and renew
+// besides it.
+func (r *Repo) RenewLoop(ctx context.Context, look time.Duration) error {
 	retry := retryFirst
 	var seen settled
 	for {
-		pause := lookAgain
+		pause := max(lookAgain, look)
 		err := r.renewIfDue(ctx, &seen)
 		switch {
 		case err == nil:

@@ -167,7 +167,7 @@ func TestRenewLoop(t *testing.T) {
 		repo := w.repo
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- repo.RenewLoop(ctx) }()
+		go func() { done <- repo.RenewLoop(ctx, 0) }()
 
 		begin := time.Now()
 		for time.Since(begin) < 3*24*time.Hour {
@@ -194,7 +194,7 @@ func TestRenewLoopNoticesARoot(t *testing.T) {
 		w := newBubbleWorld(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- w.repo.RenewLoop(ctx) }()
+		go func() { done <- w.repo.RenewLoop(ctx, 0) }()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		w.now = time.Now()
@@ -225,7 +225,7 @@ func TestRenewLoopTriesAgain(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- repo.RenewLoop(ctx) }()
+		go func() { done <- repo.RenewLoop(ctx, 0) }()
 		time.Sleep(13 * time.Hour)
 		synctest.Wait()
 		if v := w.base().Timestamp().Version; v != 1 {

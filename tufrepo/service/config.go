@@ -49,7 +49,7 @@ type Limits struct {
 	Handshake   time.Duration // that a connection may take until its first request or CONNECT [10 s]
 	Database    int64         // bytes [8 GiB]
 	Drain       time.Duration // over which connections are ended at the end [5 s]
-	Look        time.Duration // at least, between looks for what is due by itself: turns of rollouts, directions that age, a new day of the audit log [1 s to 1 min]
+	Look        time.Duration // at least, between looks for what is due by itself: turns of rollouts, directions and timestamps that age, a new day of the audit log [1 s to 1 min]
 	Recheck     time.Duration // between looks whether another director has withdrawn somebody who is connected here [20 s]
 }
 

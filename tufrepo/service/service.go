@@ -202,7 +202,7 @@ func (s *Service) Run(ctx context.Context) error {
 		"device port":   func() error { return s.accept(run, web) },
 		"web server":    func() error { return web.serve() },
 		"operator port": func() error { return web.operate(s.operator) },
-		"renewing":      func() error { return s.Repo.RenewLoop(run) },
+		"renewing":      func() error { return s.Repo.RenewLoop(run, s.Limits.Look) },
 		"directions":    func() error { return s.director.ReissueLoop(run, s.Limits.look(reissueEvery)) },
 		"rollouts":      func() error { return s.director.RolloutLoop(run) },
 		"keeping":       func() error { return s.keep(run) },
