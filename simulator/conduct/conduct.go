@@ -25,6 +25,9 @@ type Options struct {
 	Version string        // of the simulator, for the report
 	// Virtual says that time is: package virtual sets it, and a scenario that asks for virtual time is refused without.
 	Virtual bool
+	// Processes is into how many of them the fleet is split, in real time and over TCP, with units for each; 0 and 1 are this one. Agents
+	// log nothing then. Whoever asks for more calls [Child] first of all in its main.
+	Processes int
 	// Inject are events that somebody thinks of while the scenario runs; nil for nobody.
 	Inject <-chan scenario.Event
 	// Say is told in words what happens; nil for nobody.
@@ -85,7 +88,7 @@ func newRun(s *scenario.Scenario, o Options) (*run, error) {
 	if o.Virtual != (s.Time == scenario.VirtualTime) {
 		return nil, fmt.Errorf("%s wants %s time, and this is another", s.Name, s.Time)
 	}
-	if err := fleet.CheckFiles(s.Units, s.Over != scenario.OverTCP); err != nil {
+	if err := CheckProcesses(s, o.Processes); err != nil {
 		return nil, err
 	}
 	c, err := newCast(s)
@@ -103,8 +106,21 @@ func newRun(s *scenario.Scenario, o Options) (*run, error) {
 	if s.Over != scenario.OverTCP {
 		r.exchange = network.NewExchange(s.Over == scenario.OverPlain)
 	}
-	r.out = &report.Run{Name: s.Name, About: s.About, Seed: s.Seed, Version: o.Version, Units: s.Units, Processors: runtime.GOMAXPROCS(0), Virtual: o.Virtual}
+	r.out = &report.Run{Processes: max(o.Processes, 1), Name: s.Name, About: s.About, Seed: s.Seed, Version: o.Version, Units: s.Units, Processors: runtime.GOMAXPROCS(0), Virtual: o.Virtual}
 	return r, nil
+}
+
+// CheckProcesses refuses a fleet that cannot be split into so many processes, or takes more files than this one may have.
+func CheckProcesses(s *scenario.Scenario, n int) error {
+	switch {
+	case n <= 1:
+		return fleet.CheckFiles(s.Units, s.Over != scenario.OverTCP)
+	case n > MaxProcesses || n > s.Units:
+		return fmt.Errorf("%w: %d processes: want %d at most, and a unit for each", scenario.ErrInvalid, n, MaxProcesses)
+	case s.Over != scenario.OverTCP:
+		return fmt.Errorf("%w: several processes reach a service by sockets only: take over: %s, in real time", scenario.ErrInvalid, scenario.OverTCP)
+	}
+	return nil
 }
 
 func (r *run) say(format string, args ...any) {

@@ -17,6 +17,7 @@ import (
 func TestMain(m *testing.M) {
 	site.Child()
 	virtual.Child()
+	conduct.Child()
 	os.Exit(m.Run())
 }
 

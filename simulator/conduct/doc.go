@@ -12,5 +12,14 @@
 //	judge       the fleet is powered off, and every unit's disk is looked at: which slot would boot, which release it
 //	            says that is, and whether its bytes are those of that release
 //
+// # In several processes
+//
+// With Options.Processes the units are in children of the program, each of which has a part of them (fleet.Part); a main that uses that calls
+// [Child] first of all. The run writes an order to a child's standard input, and then questions, one at a time; from its standard output it reads
+// what units do, and the answers. Both are JSON, an object a line; see speech.go. A child whose input ends powers its units off and ends; one that
+// ends otherwise ends the run with an error.
+//
+// # Who counts
+//
 // Clones do not count in any expectation but those of the kind "clone": nobody owes them an update.
 package conduct

@@ -187,6 +187,9 @@ func (r *run) makeFleet(ctx context.Context) error {
 		Dir: filepath.Join(r.Dir, "fleet"), Service: r.site.URL(), CA: r.site.CA(), Root: r.site.Root(), ClaimFile: r.site.Claim(),
 		Proxy: r.proxy.URL(), Images: r.images,
 	}
+	if r.Processes > 1 {
+		return r.splitFleet(ctx, p)
+	}
 	c, err := fleetConfig(r.s, r.cast, p)
 	if err != nil {
 		return err
@@ -198,6 +201,21 @@ func (r *run) makeFleet(ctx context.Context) error {
 		return err
 	}
 	r.fleet = &own{fleet: f, s: r.s, wall: &r.wall, images: r.images}
+	r.sampler = newSampler(r.tracker, r.fleet, r.site)
+	return nil
+}
+
+// splitFleet makes the herd in processes of its own.
+func (r *run) splitFleet(ctx context.Context, p place) error {
+	text, err := r.s.Text()
+	if err != nil {
+		return err
+	}
+	s, err := newSplit(ctx, order{Scenario: string(text), Place: p}, r.Processes, r.tracker.observe)
+	if err != nil {
+		return err
+	}
+	r.fleet = s
 	r.sampler = newSampler(r.tracker, r.fleet, r.site)
 	return nil
 }

@@ -1,6 +1,7 @@
 package conduct
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,17 @@ const upWait = time.Minute
 
 // live runs the fleet through the events.
 func (r *run) live(ctx context.Context) error {
+	ctx, lose := context.WithCancelCause(ctx)
+	defer lose(nil)
 	fleetCtx, off := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- r.fleet.live(fleetCtx) }()
+	go func() {
+		err := r.fleet.live(fleetCtx)
+		if errors.Is(err, errLost) {
+			lose(err)
+		}
+		ended <- err
+	}()
 	if !r.out.Virtual {
 		go r.sampler.late.watch(fleetCtx)
 	}
@@ -36,11 +45,17 @@ func (r *run) live(ctx context.Context) error {
 		err = r.perform(ctx)
 	}
 	r.out.Seconds = time.Since(r.sampler.up).Seconds()
-	r.out.Interrupted = ctx.Err() != nil
+	lost := context.Cause(ctx)
+	if !errors.Is(lost, errLost) {
+		lost, r.out.Interrupted = nil, ctx.Err() != nil
+	}
 	r.say("powering the fleet off")
 	r.hostile.end()
 	off()
 	bricks := <-ended // they are judged by their disks
+	if lost != nil || errors.Is(bricks, errLost) {
+		return cmp.Or(lost, bricks)
+	}
 	if bricks != nil {
 		r.say("%v", bricks)
 	}

@@ -23,6 +23,7 @@ type Run struct {
 	Seconds     float64     `json:"seconds"` // from the fleet's being up to the end
 	Units       int         `json:"units"`
 	Processors  int         `json:"processors"`
+	Processes   int         `json:"processes"`         // that had the fleet
 	Virtual     bool        `json:"virtual,omitempty"` // time was; nothing depends on the machine then
 	Interrupted bool        `json:"interrupted,omitempty"`
 	Bottleneck  string      `json:"bottleneck,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fairlead/fairlead/simulator/conduct"
 	"github.com/fairlead/fairlead/simulator/report"
 	"github.com/fairlead/fairlead/simulator/scenario"
 	"github.com/fairlead/fairlead/simulator/site"
@@ -18,6 +19,7 @@ import (
 func TestMain(m *testing.M) {
 	site.Child()
 	virtual.Child()
+	conduct.Child()
 	os.Exit(m.Run())
 }
 
@@ -36,6 +38,9 @@ func TestCommandLine(t *testing.T) {
 		"unknown":         {[]string{"run", "office-mornin"}, 2, "there are bad-release"},
 		"unknown carrier": {[]string{"run", "--over", "pigeons", "office-morning"}, 5, "pigeons"},
 		"virtual TCP":     {[]string{"run", "--virtual", "--over", "tcp", "office-morning"}, 5, "plain"},
+		"virtual, split":  {[]string{"run", "--virtual", "--processes", "2", "office-morning"}, 5, "over: tcp"},
+		"split, no unit":  {[]string{"run", "--processes", "3", "--units", "2", "office-morning"}, 5, "a unit for each"},
+		"split, a log":    {[]string{"run", "--verbose", "--processes", "2", "office-morning"}, 2, "--verbose"},
 		"unknown command": {[]string{"simulate"}, 2, "unknown command"},
 		"missing file":    {[]string{"check", "./nowhere.yaml"}, 5, "nowhere.yaml"},
 		"no report":       {[]string{"compare", "/no/a", "/no/b"}, 1, "reading a report"},

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/fairlead/fairlead/simulator/conduct"
 	"github.com/fairlead/fairlead/simulator/site"
 	"github.com/fairlead/fairlead/simulator/virtual"
 )
@@ -22,6 +23,7 @@ const fleetGC = 50
 func main() {
 	site.Child() // a simulated service is this program, too
 	virtual.Child()
+	conduct.Child()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(fleetGC)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ report.json and units.csv. Ctrl-C ends the run with the report of what was.
   fairlead-sim run --listen 127.0.0.1:9100 month-of-updates     metrics for Prometheus at /metrics; events by inject
   fairlead-sim run --json mine.yaml | jq .verdicts
   fairlead-sim run --over plain --units 20000 broker-restart    fleet and service in this process, without sockets and TLS
+  fairlead-sim run --processes 4 --units 8000 slow-links        the fleet split over processes
   fairlead-sim run --virtual office-morning                     waiting takes no time; equal seeds give equal reports
 
 A run keeps its fleet in the temporary folder: TMPDIR=/dev/shm makes large ones quicker.`
@@ -37,6 +39,7 @@ func runCommand() *cli.Command {
 			&cli.IntFlag{Name: "units", Usage: "another number of units; 0 is the scenario's own"},
 			&cli.BoolFlag{Name: "virtual", Usage: "in virtual time: waiting takes none, and equal seeds give equal results"},
 			&cli.StringFlag{Name: "over", Usage: "`WAY` of connections: tcp; pipe, within this process; plain, and without TLS; default: the scenario's own"},
+			&cli.IntFlag{Name: "processes", Usage: "split the fleet over so many, in real time and over tcp", Value: 1},
 			&cli.PathFlag{Name: "report", Usage: "`FOLDER` for the report; default: fairlead-report-NAME"},
 			&cli.PathFlag{Name: "keep", Usage: "keep fleet and service in this `FOLDER`, which must be empty"},
 			&cli.StringFlag{Name: "listen", Usage: "serve metrics and take events at this `HOST:PORT`"},
@@ -61,6 +64,13 @@ func runScenario(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	processes := c.Int("processes")
+	if processes > 1 && c.Bool("verbose") {
+		return fmt.Errorf("%w: --verbose: nobody hears the agents of --processes %d", errUsage, processes)
+	}
+	if err := conduct.CheckProcesses(s, processes); err != nil {
+		return err
+	}
 	dir, remove, err := workFolder(c.Path("keep"))
 	if err != nil {
 		return err
@@ -70,8 +80,12 @@ func runScenario(c *cli.Context) error {
 	if r == nil {
 		return err
 	}
-	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s%s", s.Seed, s.Units, flagged(c, "virtual")+flagged(c, "over"), args[0])
-	return errors.Join(err, conclude(c, r))
+	flags := flagged(c, "virtual") + flagged(c, "over")
+	if processes > 1 {
+		flags += fmt.Sprintf("--processes %d ", processes)
+	}
+	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s%s", s.Seed, s.Units, flags, args[0])
+	return cmp.Or(err, conclude(c, r, err))
 }
 
 // flagged is a flag as it was given, and a space; nothing if it was not.
@@ -119,7 +133,7 @@ func carryOut(c *cli.Context, s *scenario.Scenario, dir string) (*report.Run, er
 	if c.Bool("verbose") {
 		log = slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	o := conduct.Options{Dir: dir, Log: log, Version: version, Inject: events, Say: v.say, Sampled: v.sampled}
+	o := conduct.Options{Dir: dir, Log: log, Processes: c.Int("processes"), Version: version, Inject: events, Say: v.say, Sampled: v.sampled}
 	if s.Time == scenario.VirtualTime {
 		return virtual.Run(ctx, s, o)
 	}
@@ -127,7 +141,7 @@ func carryOut(c *cli.Context, s *scenario.Scenario, dir string) (*report.Run, er
 }
 
 // conclude writes the report and says how it went.
-func conclude(c *cli.Context, r *report.Run) error {
+func conclude(c *cli.Context, r *report.Run, failed error) error {
 	folder := c.Path("report")
 	if folder == "" {
 		folder = "fairlead-report-" + r.Name
@@ -143,6 +157,8 @@ func conclude(c *cli.Context, r *report.Run) error {
 		summary(c.App.Writer, r, folder)
 	}
 	switch {
+	case failed != nil:
+		return failed
 	case r.Interrupted:
 		return errInterrupted
 	case !r.OK():
