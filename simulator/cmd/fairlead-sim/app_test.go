@@ -20,6 +20,10 @@ func TestMain(m *testing.M) {
 	site.Child()
 	virtual.Child()
 	conduct.Child()
+	if os.Getenv(asMain) != "" {
+		main()
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -46,6 +50,8 @@ func TestCommandLine(t *testing.T) {
 		"no report":       {[]string{"compare", "/no/a", "/no/b"}, 1, "reading a report"},
 		"nobody listens":  {[]string{"inject", "127.0.0.1:9", "{service: kill}"}, 1, "--listen"},
 		"bad sickness":    {append(whole[:len(whole):len(whole)], "--sick", "unit-001"), 2, "UNIT=VERSION"},
+		"no part":         {append(whole[:len(whole):len(whole)], "--part", "3/2"), 2, "want K/N"},
+		"no part at all":  {append(whole[:len(whole):len(whole)], "--part", "half"), 2, "want K/N"},
 		"sick stranger":   {append(whole[:len(whole):len(whole)], "--sick", "unit-021=1.1.0"), 2, "there is no unit-021"},
 		"missing CA":      {whole, 1, "ca: "},
 	} {

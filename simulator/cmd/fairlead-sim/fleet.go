@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,10 +21,11 @@ agent that devices run. It enrols with a claim token, takes directions, installs
   fairlead-sim fleet --dir fleet --units 20 --service https://localhost:8443 --ca ca.pem --root 1.root.json \
       --claim-file claim --product base-unit --hardware bu-100 --image rootfs-1.0.0.img --release 1.0.0
 
-Ctrl-C powers the fleet off; the same command powers it on again where it was. A unit's folder holds an
+Ctrl-C powers the fleet off; the same command powers it on again where it was, also after the process was killed. A unit's folder holds an
 agent.json with which fairlead-agent runs on it as well.
 
   fairlead-sim fleet ... --sick unit-007=1.2.0     a unit that is not healthy with release 1.2.0
+  fairlead-sim fleet ... --part 2/3                every third unit, from unit-002 on, in this process; others have the rest
   fairlead-sim fleet ... --json                    an event a line, for programs`
 
 func fleetCommand() *cli.Command {
@@ -37,6 +39,7 @@ func fleetFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.PathFlag{Name: "dir", Usage: "`FOLDER` of the fleet", Value: "fleet"},
 		&cli.IntFlag{Name: "units", Usage: "how many base units", Value: 20},
+		&cli.StringFlag{Name: "part", Usage: "have part `K/N` of the units, such as 2/3; other processes, with the same folder or on other machines, have the others"},
 		&cli.StringFlag{Name: "service", Usage: "`URL` of the service"},
 		&cli.PathFlag{Name: "ca", Usage: "`FILE` with the certificates that vouch for the service"},
 		&cli.PathFlag{Name: "root", Usage: "`FILE` with the image repository's first root"},
@@ -71,13 +74,17 @@ func runFleet(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	part, err := parsePart(c.String("part"))
+	if err != nil {
+		return err
+	}
 	level := slog.LevelError
 	if c.Bool("verbose") {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
 	f, err := fleet.New(c.Context, fleet.Config{
-		Dir: c.Path("dir"), Units: c.Int("units"),
+		Dir: c.Path("dir"), Units: c.Int("units"), Part: part,
 		Service: c.String("service"), CA: c.Path("ca"), Root: c.Path("root"), ClaimFile: c.Path("claim-file"),
 		Product: c.String("product"), Hardware: c.String("hardware"), Image: c.Path("image"),
 		Factory:  agent.Factory{Version: c.String("release"), Counter: c.Int64("counter")},
@@ -114,6 +121,20 @@ func line(e fleet.Event) string {
 		text += ": " + e.Reason + ": " + e.Detail
 	}
 	return text
+}
+
+// parsePart reads K/N, both counted from 1; "" is the whole.
+func parsePart(text string) (fleet.Part, error) {
+	if text == "" {
+		return fleet.Part{}, nil
+	}
+	at, of, _ := strings.Cut(text, "/")
+	k, err := strconv.Atoi(at)
+	n, err2 := strconv.Atoi(of)
+	if errors.Join(err, err2) != nil || k < 1 || k > n {
+		return fleet.Part{}, fmt.Errorf("%w: --part %s: want K/N, such as 2/3 for the second of three", errUsage, text)
+	}
+	return fleet.Part{At: k - 1, Of: n}, nil
 }
 
 func parseSick(args []string, units int) (map[string]string, error) {
