@@ -202,3 +202,21 @@ func FuzzListing(f *testing.F) {
 	f.Add(printed(f, newListing(f, 3)))
 	f.Fuzz(func(t *testing.T, b []byte) { sameBothWays(t, b) })
 }
+
+// BenchmarkRead reads a listing of 200 releases by this package and by go-tuf, side by side.
+func BenchmarkRead(b *testing.B) {
+	text := printed(b, newListing(b, 200))
+	var short, long time.Duration
+	for b.Loop() {
+		start := time.Now()
+		if m, _ := Read(text); m == nil {
+			b.Fatal("it is no listing")
+		}
+		between := time.Now()
+		if _, err := (&Meta{}).FromBytes(text); err != nil {
+			b.Fatal(err)
+		}
+		short, long = short+between.Sub(start), long+time.Since(between)
+	}
+	b.ReportMetric(float64(long)/float64(short), "go-tuf÷read")
+}
