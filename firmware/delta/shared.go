@@ -41,6 +41,8 @@ type basePiece struct {
 	bytes []byte
 }
 
+func (p basePiece) end() int64 { return p.at + int64(len(p.bytes)) }
+
 // fill fills a frame, or returns false and leaves anything in it.
 func (s *Shared) fill(frame []byte, k sharedKey, base io.ReaderAt) bool {
 	if s == nil {
@@ -69,7 +71,7 @@ func (s *Shared) keep(k sharedKey, frame []byte, pieces []basePiece) {
 	}
 	size := int64(len(frame))
 	for _, p := range pieces {
-		size += int64(len(p.bytes))
+		size += int64(cap(p.bytes))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +85,8 @@ func (s *Shared) keep(k sharedKey, frame []byte, pieces []basePiece) {
 	s.size += size
 }
 
-// noted remembers what is read of a base.
+// noted remembers what is read of a base, as few pieces: operations often go on where the last one ended. Together they are no longer
+// than the frame.
 type noted struct {
 	io.ReaderAt
 	pieces []basePiece
@@ -91,7 +94,11 @@ type noted struct {
 
 func (n *noted) ReadAt(p []byte, off int64) (int, error) {
 	got, err := n.ReaderAt.ReadAt(p, off)
-	n.pieces = append(n.pieces, basePiece{off, bytes.Clone(p[:got])})
+	if last := len(n.pieces) - 1; last >= 0 && n.pieces[last].end() == off {
+		n.pieces[last].bytes = append(n.pieces[last].bytes, p[:got]...)
+	} else {
+		n.pieces = append(n.pieces, basePiece{off, bytes.Clone(p[:got])})
+	}
 	return got, err
 }
 
