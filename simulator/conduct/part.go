@@ -34,7 +34,6 @@ type child struct {
 	answers chan answer
 	gone    chan struct{} // closed when it has ended
 	err     error         // why, then
-	counts  counters      // as it was told last
 }
 
 func startChild(o order, observe func(fleet.Event)) (*child, error) {

@@ -22,9 +22,8 @@ const MaxProcesses = 64
 
 // split is a herd in several processes.
 type split struct {
-	parts   []*child
-	bricked []string
-	last    counters
+	parts []*child
+	last  counters // as they were told
 }
 
 // newSplit starts the processes and has them make their units.
