@@ -73,6 +73,7 @@ func judge(t testing.TB, p *attest.Policy, kind string, raw []byte) []attest.Ref
 
 func TestProvenanceByIdentity(t *testing.T) {
 	ours, theirs := keylesstest.New(t), keylesstest.New(t)
+	seen := ours.NewAuthority()
 	good := statement(attest.TypeProvenance, image)
 	attested := func(who, at string) keylesstest.Bundle { return ours.Attest(who, at, good, 5*time.Minute) }
 	pattern := func(p *attest.Policy) {
@@ -124,6 +125,9 @@ func TestProvenanceByIdentity(t *testing.T) {
 			want: []string{"threshold not met for verified signed & log entry integrated timestamps"}},
 		{name: "certificate in no log of certificates", bundle: func() keylesstest.Bundle { return attested(san, issuer) }, parts: keylesstest.Parts{CTLogs: true},
 			want: []string{"that one of 1 logs of certificates has seen", "signed certificate timestamp"}},
+		{name: "certificate in the log of certificates", bundle: func() keylesstest.Bundle { return seen.Attest(san, issuer, good, seen) }, parts: keylesstest.Parts{Authority: seen}},
+		{name: "certificate in another log of certificates", bundle: func() keylesstest.Bundle { return seen.Attest(san, issuer, good, ours.NewAuthority()) }, parts: keylesstest.Parts{Authority: seen},
+			want: []string{"that one of 1 logs of certificates has seen", "only able to verify 0 SCT entries"}},
 		{name: "another image", bundle: func() keylesstest.Bundle {
 			return ours.Attest(san, issuer, statement(attest.TypeProvenance, []byte("x")), 5*time.Minute)
 		}, want: []string{"the provenance is not about the image"}},

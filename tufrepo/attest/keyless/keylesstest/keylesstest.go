@@ -48,7 +48,8 @@ func must[T any](t testing.TB, v T, err error) T {
 // Parts says what a trusted root names.
 type Parts struct {
 	NoAuthorities, NoLogs, NoStamps, CTLogs bool
-	AuthoritiesOf                           *Sigstore // in the place of its own
+	AuthoritiesOf                           *Sigstore  // in the place of its own
+	Authority                               *Authority // alone, with its log of certificates
 }
 
 // TrustedRoot is the trusted root file.
@@ -70,6 +71,9 @@ func (s *Sigstore) TrustedRoot(p Parts) []byte {
 	}
 	if p.CTLogs {
 		ctlogs = s.raw(s.ca.CTLogs())
+	}
+	if p.Authority != nil {
+		authorities, ctlogs = p.Authority.trusted()
 	}
 	made, err := root.NewTrustedRoot(root.TrustedRootMediaType01, authorities, ctlogs, stamps, logs)
 	raw, err2 := must(s.t, made, err).MarshalJSON()
@@ -118,20 +122,28 @@ func (s *Sigstore) bundle(e *ca.TestEntity) Bundle {
 	s.t.Helper()
 	content, err := e.VerificationContent()
 	cert := must(s.t, content, err).Certificate()
-	b := Bundle{&protobundle.Bundle{MediaType: attest.TypeBundle, VerificationMaterial: &protobundle.VerificationMaterial{
-		Content: &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: cert.Raw}},
-	}}}
 	entries, err := e.TlogEntries()
-	for _, entry := range must(s.t, entries, err) {
+	must(s.t, entries, err)
+	stamps, err := e.Timestamps()
+	b := s.unsigned(cert.Raw, entries, must(s.t, stamps, err))
+	s.content(b, e)
+	return b
+}
+
+// unsigned is a bundle without what was signed.
+func (s *Sigstore) unsigned(cert []byte, entries []*tlog.Entry, stamps [][]byte) Bundle {
+	s.t.Helper()
+	b := Bundle{&protobundle.Bundle{MediaType: attest.TypeBundle, VerificationMaterial: &protobundle.VerificationMaterial{
+		Content: &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: cert}},
+	}}}
+	for _, entry := range entries {
 		b.VerificationMaterial.TlogEntries = append(b.VerificationMaterial.TlogEntries, s.entry(entry.TransparencyLogEntry()))
 	}
-	stamps, err := e.Timestamps()
 	data := &protobundle.TimestampVerificationData{}
-	for _, one := range must(s.t, stamps, err) {
+	for _, one := range stamps {
 		data.Rfc3161Timestamps = append(data.Rfc3161Timestamps, &protocommon.RFC3161SignedTimestamp{SignedTimestamp: one})
 	}
 	b.VerificationMaterial.TimestampVerificationData = data
-	s.content(b, e)
 	return b
 }
 
