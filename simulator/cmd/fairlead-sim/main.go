@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // units have zones, and this machine may have none
 
 	"github.com/fairlead/fairlead/simulator/conduct"
 	"github.com/fairlead/fairlead/simulator/site"
