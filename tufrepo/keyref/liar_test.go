@@ -273,7 +273,7 @@ func TestReferences(t *testing.T) {
 		"pkcs11:?pin-value=1234": "a PIN never stands in a reference",
 		"ssh-agent:":             "write ssh-agent:SHA256:",
 		"ssh-agent:alice":        "SSH_AUTH_SOCK is not set",
-		"calc://x":               `"calc" is none of pkcs11:, ssh-agent:`,
+		"calc://x":               `pkcs11:, ssh-agent:; write ./calc://x if it is a file`,
 		"pksc11:token=t":         "write ./pksc11:token=t if it is a file",
 		"PKCS11:token=t":         `"PKCS11" is none of`,
 	} {
