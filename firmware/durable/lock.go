@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrLocked is returned by TryLock when somebody else holds the lock.
@@ -56,7 +58,12 @@ func holder(f Handle) string {
 // Unlock gives the lock back. The file stays: removing it would let two
 // processes each lock a file of that name.
 func (l *Lock) Unlock() error {
-	if err := l.f.Close(); err != nil {
+	// A program that is just being started has the file too, until it runs, and would have the lock with it.
+	var err error
+	if file, ok := l.f.(interface{ Fd() uintptr }); ok {
+		err = unix.Flock(int(file.Fd()), unix.LOCK_UN)
+	}
+	if err = errors.Join(err, l.f.Close()); err != nil {
 		return fmt.Errorf("unlock: %w", err)
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 const lockVariable = "DURABLE_TEST_LOCK"
@@ -81,6 +83,30 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 		t.Fatalf("after its death: %v", err)
 	}
 	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A process that is being started has every file of this one for a moment.
+func TestUnlockWhileAProgramStarts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	lock, err := TryLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inherited, err := unix.Dup(int(lock.f.(*os.File).Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := TryLock(path)
+	if err != nil {
+		t.Fatalf("after unlock: %v", err)
+	}
+	if err := again.Unlock(); err != nil {
 		t.Fatal(err)
 	}
 }
