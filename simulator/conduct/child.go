@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/fairlead/fairlead/simulator/fleet"
 	"github.com/fairlead/fairlead/simulator/scenario"
@@ -26,8 +27,8 @@ func Child() {
 	if os.Getenv(childEnv) == "" {
 		return
 	}
-	// A terminal's interrupt goes to the whole group: the run says when the fleet ends.
-	signal.Ignore(os.Interrupt)
+	// A terminal's interrupt, or the end of a unit of systemd's, goes to the whole group: the run says when the fleet ends.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	p := &process{mouth: mouth{out: json.NewEncoder(os.Stdout)}}
 	if err := p.serve(context.Background(), os.Stdin); err != nil {
 		_ = p.say(word{Error: err.Error()}) // a run that is gone has killed this process
