@@ -17,7 +17,7 @@ RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && \
 
 # Packages that start hundreds of processes, or the same one hundreds of thousands of times, or do one thing after the
 # other, most of it signatures, or stand on much code of others: with the race detector they take five to ten times as long.
-# The rooms below and around them are tested with it, and make test-long tests these with it too.
+# The rooms below and around them are tested with it, and make test-long tests with it those of these that it can see into.
 PLAIN := ./test/qemu ./test/crash ./test/faults ./test/attack ./test/demo ./test/conformance ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo \
   ./tufrepo ./tufrepo/bundle ./tufrepo/attest/keyless ./tufrepo/attest/keyless/keylesstest ./tufrepo/keyfile ./tufrepo/direction ./tufrepo/director/rollout ./tufrepo/director/audit \
   ./agent/boot ./simulator/virtual

@@ -27,7 +27,7 @@ func Child() {
 	if os.Getenv(childEnv) == "" {
 		return
 	}
-	// A terminal's interrupt, or the end of a unit of systemd's, goes to the whole group: the run says when the fleet ends.
+	// What a terminal or a service manager sends goes to the whole group: the run says when the fleet ends.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	p := &process{mouth: mouth{out: json.NewEncoder(os.Stdout)}}
 	if err := p.serve(context.Background(), os.Stdin); err != nil {

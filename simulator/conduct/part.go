@@ -106,13 +106,14 @@ func (c *child) why(said string, heard, ended error) error {
 	case !errors.Is(heard, io.EOF):
 		return fmt.Errorf("%w: %s: %w", errLost, c.name, heard)
 	}
-	return fmt.Errorf("%w: %s ended by itself (%v) %s", errLost, c.name, ended, lastWords(c.log))
+	return fmt.Errorf("%w: %s ended by itself (%v) %s", errLost, c.name, ended, LastWords(c.log))
 }
 
 // maxWords is how much of what a broken process has written is told, in bytes.
 const maxWords = 2000
 
-func lastWords(path string) string {
+// LastWords is what the log of a process that has ended says, to be told in an error.
+func LastWords(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()

@@ -195,9 +195,6 @@ func (f *Fleet) tell(e Event) {
 	f.cfg.Observe(e)
 }
 
-// Units is how many there are in all parts. They are numbered from 1.
-func (f *Fleet) Units() int { return f.cfg.Units }
-
 // Counters is what went over all lines.
 func (f *Fleet) Counters() *network.Counters { return &f.counters }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/fairlead/fairlead/simulator/conduct"
@@ -69,7 +68,7 @@ func run(ctx context.Context, s *scenario.Scenario, o conduct.Options) (*report.
 	r, err := hear(bufio.NewReader(listen), o)
 	ended := cmd.Wait()
 	if r == nil && err == nil {
-		err = fmt.Errorf("the run ended without a word (%v): %s", ended, lastWords(log.Name()))
+		err = fmt.Errorf("the run ended without a word (%v): %s", ended, conduct.LastWords(log.Name()))
 	}
 	return r, err
 }
@@ -92,16 +91,4 @@ func hear(in *bufio.Reader, o conduct.Options) (r *report.Run, err error) {
 			err = errors.New(w.Error)
 		}
 	}
-}
-
-// maxWords is how much of what a broken child has written is told.
-const maxWords = 2000
-
-func lastWords(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	text := strings.TrimSpace(string(b))
-	return text[:min(len(text), maxWords)]
 }

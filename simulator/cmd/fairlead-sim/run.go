@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +18,7 @@ import (
 )
 
 const runText = `NAME is a ready scenario (fairlead-sim list); a path with a / or .yaml is a file. The report is a folder with report.html,
-report.json and units.csv. Ctrl-C ends the run with the report of what was.
+report.json and units.csv. Ctrl-C ends the run with the report of what was; a second one ends it at once.
 
   fairlead-sim run office-morning
   fairlead-sim run --units 2000 --seed 7 --report out broker-restart
@@ -85,7 +84,7 @@ func runScenario(c *cli.Context) error {
 		flags += fmt.Sprintf("--processes %d ", processes)
 	}
 	r.Repeat = fmt.Sprintf("fairlead-sim run --seed %d --units %d %s%s", s.Seed, s.Units, flags, args[0])
-	return cmp.Or(err, conclude(c, r, err))
+	return conclude(c, r, err)
 }
 
 // flagged is a flag as it was given, and a space; nothing if it was not.
@@ -140,18 +139,18 @@ func carryOut(c *cli.Context, s *scenario.Scenario, dir string) (*report.Run, er
 	return conduct.Run(ctx, s, o)
 }
 
-// conclude writes the report and says how it went.
+// conclude writes the report and says how it went: as failed says, if the run could not be carried out.
 func conclude(c *cli.Context, r *report.Run, failed error) error {
 	folder := c.Path("report")
 	if folder == "" {
 		folder = "fairlead-report-" + r.Name
 	}
 	if err := writeReport(folder, r); err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	if c.Bool("json") {
 		if err := r.WriteJSON(c.App.Writer); err != nil {
-			return err
+			return errors.Join(failed, err)
 		}
 	} else {
 		summary(c.App.Writer, r, folder)

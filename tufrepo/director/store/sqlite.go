@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 
 	_ "modernc.org/sqlite" // the driver
 )
@@ -20,8 +19,8 @@ type sqlite struct {
 	path            string
 	node            string
 	readDB, writeDB *sql.DB
-	readers         stack // those that are free
-	writer          *conn // used by the writer goroutine alone
+	readers         chan *conn // those that are free
+	writer          *conn      // used by the writer goroutine alone
 
 	ops     chan *op
 	closing <-chan struct{}
@@ -32,7 +31,7 @@ type sqlite struct {
 const readConns = 4
 
 func openSQLite(ctx context.Context, path string, o Options, closing <-chan struct{}) (*sqlite, error) {
-	s := &sqlite{node: o.Node, readers: stack{some: make(chan struct{}, readConns)}, ops: make(chan *op, queue), closing: closing, done: make(chan struct{})}
+	s := &sqlite{node: o.Node, readers: make(chan *conn, readConns), ops: make(chan *op, queue), closing: closing, done: make(chan struct{})}
 	if err := s.open(ctx, path, o); err != nil {
 		return nil, errors.Join(classify(err), s.release())
 	}
@@ -64,32 +63,9 @@ func (s *sqlite) open(ctx context.Context, path string, o Options) (err error) {
 		if err != nil {
 			return err
 		}
-		s.readers.push(c)
+		s.readers <- c
 	}
 	return nil
-}
-
-// stack gives the connection that came back last: what it has just read it still holds.
-type stack struct {
-	some chan struct{} // one for each; whoever has taken it pops
-	mu   sync.Mutex
-	free []*conn
-}
-
-func (s *stack) push(c *conn) {
-	s.mu.Lock()
-	s.free = append(s.free, c)
-	s.mu.Unlock()
-	s.some <- struct{}{}
-}
-
-func (s *stack) pop() *conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := len(s.free) - 1
-	c := s.free[last]
-	s.free = s.free[:last]
-	return c
 }
 
 // release closes what open has opened.
@@ -98,9 +74,8 @@ func (s *sqlite) release() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 	}
-	for range len(s.readers.some) {
-		<-s.readers.some
-		errs = append(errs, s.readers.pop().close())
+	for range len(s.readers) {
+		errs = append(errs, (<-s.readers).close())
 	}
 	for _, db := range []*sql.DB{s.readDB, s.writeDB} {
 		if db != nil {
@@ -149,17 +124,15 @@ func (s *sqlite) close() error {
 	<-s.done
 	var errs []error
 	for range readConns {
-		<-s.readers.some
-		errs = append(errs, s.readers.pop().close())
+		errs = append(errs, (<-s.readers).close())
 	}
 	return errors.Join(append(errs, s.release())...)
 }
 
 func (s *sqlite) view(ctx context.Context, fn func(*Tx) error) error {
 	select {
-	case <-s.readers.some:
-		c := s.readers.pop()
-		defer s.readers.push(c)
+	case c := <-s.readers:
+		defer func() { s.readers <- c }()
 		return s.read(ctx, c, fn)
 	case <-s.closing:
 		return ErrClosed
