@@ -136,6 +136,11 @@ func TestRestoreRefusals(t *testing.T) {
 	if _, err := s.restore(backup, func(o *service.RestoreOptions) { replace(o); o.KeyFile = wrong }); err == nil || !strings.Contains(err.Error(), "--key-file") {
 		t.Errorf("with the wrong key: %v", err)
 	}
+	unpacked, err := zstd.NewReader(nil)
+	must(t, err)
+	defer unpacked.Close()
+	content, err := unpacked.DecodeAll(backup, nil)
+	must(t, err)
 	for n := 0; n < len(backup); n += 1 + len(backup)/40 {
 		if _, err := s.restore(backup[:n], replace); err == nil {
 			t.Errorf("cut off after %d of %d bytes", n, len(backup))
@@ -144,6 +149,9 @@ func TestRestoreRefusals(t *testing.T) {
 	for n := 0; n < len(backup); n += 1 + len(backup)/40 {
 		b := bytes.Clone(backup)
 		b[n] ^= 0x10
+		if same, err := unpacked.DecodeAll(b, nil); err == nil && bytes.Equal(same, content) {
+			continue // the same bytes in another code
+		}
 		if out, err := s.restore(b, replace); err == nil {
 			t.Errorf("changed at %d: %+v", n, out)
 		}

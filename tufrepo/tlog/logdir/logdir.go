@@ -53,6 +53,10 @@ const lookBack = 1024
 // patience is how long Add waits for the checkpoint that covers what it added.
 const patience = 30 * time.Second
 
+// gathering is how long Add waits for the rest of what it adds, where some of
+// it was there before.
+const gathering = time.Second
+
 // Log is a log to which entries can be added.
 type Log struct {
 	logread.Reader
@@ -103,8 +107,9 @@ func (l *Log) add(ctx context.Context, entries [][]byte) ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Two batches in flight may change places, so all of them are one.
 	options := tessera.NewAppendOptions().WithCheckpointSigner(l.signer).
-		WithCheckpointInterval(100*time.Millisecond).WithBatching(256, time.Millisecond).
+		WithCheckpointInterval(100*time.Millisecond).WithBatching(uint(max(1, len(entries))), gathering).
 		WithGarbageCollectionInterval(100 * time.Millisecond)
 	appender, shutdown, reader, err := tessera.NewAppender(ctx, driver, options)
 	if err != nil {
