@@ -15,13 +15,11 @@ type box struct {
 	raw       []byte
 	cmds      []wire.Cmd
 	transport *string
-	wake      chan struct{}
+	wake      func() // is told that there is something; must not block
 }
 
 // maxCmds are the commands that may wait; more are dropped, and expire where they came from.
 const maxCmds = 8
-
-func newBox() *box { return &box{wake: make(chan struct{}, 1)} }
 
 // Direction implements link.Handler.
 func (b *box) Direction(raw []byte) { b.put(func() { b.raw = raw }) }
@@ -42,10 +40,7 @@ func (b *box) put(change func()) {
 	b.mu.Lock()
 	change()
 	b.mu.Unlock()
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
+	b.wake()
 }
 
 // take empties the box.
@@ -57,31 +52,18 @@ func (b *box) take() (raw []byte, cmds []wire.Cmd, transport *string) {
 	return raw, cmds, transport
 }
 
-// listen verifies what comes and leaves it to the loop. It waits for the network, so that the
-// loop does not have to.
-func (l *loop) listen(ctx context.Context, u *uplink, b *box) {
-	e := ear{loop: l, up: u, box: b, again: time.NewTimer(time.Hour), refresh: time.NewTimer(time.Hour)}
-	e.again.Stop()
-	e.refresh.Stop()
-	defer e.again.Stop()
-	defer e.refresh.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-b.wake:
-			e.open(ctx)
-		case <-e.again.C:
-			e.judge(ctx)
-		case <-e.refresh.C:
-			e.follow(ctx)
-		}
-	}
-}
+// What an ear may have to do.
+const (
+	toOpen   = 1 << iota // the box
+	toJudge              // the direction that could not be judged yet
+	toFollow             // the director's root
+)
 
-// ear is the state of listen.
+// ear verifies what comes and leaves it to the loop. It waits for the network, so that the
+// loop does not have to. It has a goroutine only while there is something to do.
 type ear struct {
 	*loop
+	ctx      context.Context // as long as it listens
 	up       *uplink
 	box      *box
 	raw      []byte // a direction that could not be judged yet
@@ -89,6 +71,66 @@ type ear struct {
 	again    *time.Timer // for raw
 	refresh  *time.Timer // for the director's root
 	followed bool
+
+	mu   sync.Mutex
+	todo int
+	busy bool // there is a goroutine
+	gone bool
+	work sync.WaitGroup
+}
+
+// listen makes an ear for what is put into its box.
+func (l *loop) listen(ctx context.Context, u *uplink) *ear {
+	e := &ear{loop: l, ctx: ctx, up: u}
+	e.box = &box{wake: func() { e.nudge(toOpen) }}
+	e.again = time.AfterFunc(time.Hour, func() { e.nudge(toJudge) })
+	e.again.Stop()
+	e.refresh = time.AfterFunc(time.Hour, func() { e.nudge(toFollow) })
+	e.refresh.Stop()
+	return e
+}
+
+func (e *ear) nudge(what int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.todo |= what
+	if !e.busy && !e.gone {
+		e.busy = true
+		e.work.Go(e.run)
+	}
+}
+
+// run does what there is to do, until there is nothing.
+func (e *ear) run() {
+	for {
+		e.mu.Lock()
+		todo := e.todo
+		e.todo, e.busy = 0, todo != 0 && !e.gone
+		busy := e.busy
+		e.mu.Unlock()
+		if !busy {
+			return
+		}
+		if todo&toOpen != 0 {
+			e.open(e.ctx)
+		}
+		if todo&toJudge != 0 {
+			e.judge(e.ctx)
+		}
+		if todo&toFollow != 0 {
+			e.follow(e.ctx)
+		}
+	}
+}
+
+// stop returns when nothing is left of it. The context has ended before.
+func (e *ear) stop() {
+	e.mu.Lock()
+	e.gone = true
+	e.mu.Unlock()
+	e.work.Wait()
+	e.again.Stop()
+	e.refresh.Stop()
 }
 
 func (e *ear) open(ctx context.Context) {

@@ -12,26 +12,47 @@ const renewEvery = time.Hour
 // keepCertificate renews the device's certificate when two thirds of its life have passed,
 // give or take a twentieth of it, so that devices that were made together do not come
 // together. It is one file with one certificate for one key: a crash leaves the old one or
-// the new one, and either works.
-func (l *loop) keepCertificate(ctx context.Context, u *uplink) {
-	share, failures, asked, longest := l.share(), 0, time.Duration(0), max(renewEvery, l.o.Idle)
-	for ctx.Err() == nil {
-		wait, err := l.renewIn(share)
-		if failures > 0 {
-			wait = max(wait, l.o.Retry.wait(failures, l.o.Rand), asked)
-		}
-		if sleep(ctx, min(wait, longest)); wait > longest || ctx.Err() != nil {
-			continue
-		}
-		if err == nil {
-			err = l.renewCertificate(ctx, u)
-		}
-		failures, asked = failures+1, retryAfter(err)
-		if err == nil {
-			share, failures = l.share(), 0
-		}
-		l.send(ctx, func() { l.renewal(err) })
+// the new one, and either works. stop returns when nothing is left of it, once ctx has ended.
+func (l *loop) keepCertificate(ctx context.Context, u *uplink) (stop func()) {
+	k := &renewing{loop: l, up: u, share: l.share(), longest: max(renewEvery, l.o.Idle)}
+	return repeat(func() time.Duration { return k.look(ctx) }).stop
+}
+
+// renewing is the state of keepCertificate.
+type renewing struct {
+	*loop
+	up       *uplink
+	share    float64       // of its life, after which the certificate is renewed
+	longest  time.Duration // between two looks
+	due      bool          // this look is the one that it waited for
+	failures int
+	asked    time.Duration // by the service, to be left alone
+	err      error         // of the certificate that the device has
+}
+
+// look renews the certificate if that is due, and says when to look again.
+func (k *renewing) look(ctx context.Context) time.Duration {
+	if k.due && ctx.Err() == nil {
+		k.renew(ctx)
 	}
+	var wait time.Duration
+	if wait, k.err = k.renewIn(k.share); k.failures > 0 {
+		wait = max(wait, k.o.Retry.wait(k.failures, k.o.Rand), k.asked)
+	}
+	k.due = wait <= k.longest
+	return min(wait, k.longest)
+}
+
+func (k *renewing) renew(ctx context.Context) {
+	err := k.err
+	if err == nil {
+		err = k.renewCertificate(ctx, k.up)
+	}
+	k.failures, k.asked = k.failures+1, retryAfter(err)
+	if err == nil {
+		k.share, k.failures = k.loop.share(), 0
+	}
+	k.send(ctx, func() { k.renewal(err) })
 }
 
 func (l *loop) share() float64 { return 2./3 + (l.o.Rand()-.5)/10 }

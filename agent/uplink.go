@@ -145,12 +145,10 @@ func (l *loop) stayConnected(ctx context.Context) error {
 	defer u.close()
 	current, _ := u.director.Current()
 	l.send(ctx, func() { l.connected(u, current) })
-	b := newBox()
-	var listening sync.WaitGroup
-	listening.Go(func() { l.listen(ctx, u, b) })
-	listening.Go(func() { l.keepCertificate(ctx, u) })
-	defer listening.Wait()
-	return u.link.Run(ctx, b)
+	e := l.listen(ctx, u)
+	defer e.stop()
+	defer l.keepCertificate(ctx, u)()
+	return u.link.Run(ctx, e.box)
 }
 
 // enrolNow enrols with the claim file of the configuration; without one the device has no

@@ -22,6 +22,10 @@ import (
 // dialTimeout is for a connection up to the tunnel through the proxy.
 const dialTimeout = 30 * time.Second
 
+// idleTimeout is for a connection that carries no request. Requests come a few together, and then none for a long time, in which a
+// connection takes as much memory, at both ends, as everything else of the link.
+const idleTimeout = 10 * time.Second
+
 // maxHeader bounds the header of any HTTP answer.
 const maxHeader = 32 << 10
 
@@ -241,7 +245,7 @@ func (d *dialer) transport() *http.Transport {
 		MaxIdleConns:           4,
 		MaxIdleConnsPerHost:    4,
 		MaxConnsPerHost:        4,
-		IdleConnTimeout:        30 * time.Second,
+		IdleConnTimeout:        idleTimeout,
 		ResponseHeaderTimeout:  30 * time.Second,
 		MaxResponseHeaderBytes: maxHeader,
 	}
@@ -251,41 +255,6 @@ func (d *dialer) transport() *http.Transport {
 		}
 	}
 	return t
-}
-
-// roads carry HTTPS requests by connections that begin anew when the certificate is another one: what is busy at that
-// moment would be used again and again, and speak for the old one.
-type roads struct {
-	dial *dialer
-	mu   sync.Mutex
-	all  []*http.Transport // the last is the one that is used
-}
-
-func newRoads(d *dialer) *roads { return &roads{dial: d, all: []*http.Transport{d.transport()}} }
-
-// RoundTrip implements http.RoundTripper.
-func (r *roads) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.mu.Lock()
-	t := r.all[len(r.all)-1]
-	r.mu.Unlock()
-	return t.RoundTrip(req)
-}
-
-// renew has later requests make connections of their own.
-func (r *roads) renew() {
-	r.mu.Lock()
-	r.all = append(r.all[len(r.all)-1:], r.dial.transport())
-	r.mu.Unlock()
-	r.CloseIdleConnections()
-}
-
-// CloseIdleConnections is what http.Client asks for.
-func (r *roads) CloseIdleConnections() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, t := range r.all {
-		t.CloseIdleConnections()
-	}
 }
 
 // NewHTTPClient makes a client that goes the same ways as a [Link]. It follows redirects

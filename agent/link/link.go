@@ -47,7 +47,7 @@ func New(c Config) (*Link, error) {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	l := &Link{cfg: c, dial: d, wake: make(chan struct{}, 1)}
-	t := newRoads(d)
+	t := &roads{dial: d}
 	l.http, l.roads = &http.Client{Transport: t}, t
 	l.api = newAPI(d, t, c.Timing.Answer, c.Now)
 	return l, nil
