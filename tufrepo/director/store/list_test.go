@@ -93,7 +93,40 @@ func TestDevicesAreFound(t *testing.T) {
 				t.Errorf("%+v: %d devices, want %d", q, len(got), len(want))
 			}
 		}
+		nameTakesNoSearch(t, s, devices)
 	})
+}
+
+// nameTakesNoSearch looks devices up by their names, which every enrolment does: that takes about as long as by their keys, however
+// many devices there are.
+func nameTakesNoSearch(t *testing.T, s *store.Store, devices []store.Device) {
+	t.Helper()
+	took := func(find func(tx *store.Tx, d store.Device) (store.Device, error)) (total time.Duration) {
+		view(t, s, func(tx *store.Tx) error {
+			for _, d := range devices[:100] {
+				begin := time.Now()
+				got, err := find(tx, d)
+				total += time.Since(begin)
+				if err != nil || got.ID != d.ID {
+					return fmt.Errorf("device %s is not found, but %q: %w", d.ID, got.ID, err)
+				}
+			}
+			return nil
+		})
+		return total
+	}
+	byKey := took(func(tx *store.Tx, d store.Device) (store.Device, error) { return tx.DeviceByKey(d.Key) })
+	for what, find := range map[string]func(tx *store.Tx, d store.Device) (store.Device, error){
+		"serial": func(tx *store.Tx, d store.Device) (store.Device, error) { return tx.DeviceByName("acme", d.Serial, "") },
+		"MAC":    func(tx *store.Tx, d store.Device) (store.Device, error) { return tx.DeviceByName("acme", "", d.MAC) },
+		"either": func(tx *store.Tx, d store.Device) (store.Device, error) {
+			return tx.DeviceByName("acme", "none", d.MAC)
+		},
+	} {
+		if d := took(find); d > 10*byKey {
+			t.Errorf("100 devices by %s took %v, by their keys %v", what, d, byKey)
+		}
+	}
 }
 
 // TestRenamedDeviceIsFound looks for a device by its new serial, and not by the old one.
