@@ -40,6 +40,7 @@ type Options struct {
 	Names    io.Reader       // of randomness, for the names of updates and of outboxes; nil means crypto/rand
 	Boot     boot.Bootloader // nil means the one of the configuration
 	OpenSlot OpenSlot        // nil means install.OpenSlot
+	OpenBase OpenBase        // nil means install.OpenBase
 	Dial     Dial            // nil means net.Dialer's
 	Secure   Secure          // nil means crypto/tls
 	Health   []health.Check  // asked before the hooks
@@ -72,6 +73,15 @@ type Options struct {
 
 // OpenSlot opens a slot to write an image to, as install.OpenSlot does.
 type OpenSlot func(path string, o install.SlotOptions) (install.Device, error)
+
+// OpenBase opens the slot that runs, as install.OpenBase does.
+type OpenBase func(path string) (Base, error)
+
+// Base is a slot that is only read, to be patched. It may change at any time.
+type Base interface {
+	io.ReaderAt
+	io.Closer
+}
 
 // Dial connects to the service, as net.Dialer.DialContext does.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -143,6 +153,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OpenSlot == nil {
 		o.OpenSlot = install.OpenSlot
+	}
+	if o.OpenBase == nil {
+		o.OpenBase = func(path string) (Base, error) { return install.OpenBase(path) }
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext

@@ -23,7 +23,7 @@ type attempt struct {
 	runs   Release // in the other slot
 	source client.Source
 	repo   *client.Client
-	base   *install.Base // nil for none; while it runs
+	base   Base // nil for none; while it runs
 
 	chosen     func(*firmware.Manifest) error // the policy has agreed; nothing is written yet
 	identified func(firmware.Blob) error      // what runs, of which that was not known

@@ -9,8 +9,8 @@ import (
 
 // openBase opens the slot that runs: for the patch from what it holds, if there is one, else for what it has in common with
 // the release. Whatever goes wrong costs bytes, no more: nil.
-func (a *attempt) openBase() *install.Base {
-	b, err := install.OpenBase(a.cfg.Slots.Path(a.slot.Other()))
+func (a *attempt) openBase() Base {
+	b, err := a.o.OpenBase(a.cfg.Slots.Path(a.slot.Other()))
 	if err != nil {
 		a.o.Log.Warn("install without what the running slot holds", "error", err)
 		return nil
@@ -27,12 +27,12 @@ func (a *attempt) baseImage(ctx context.Context, m *firmware.Manifest) firmware.
 }
 
 // identify finds out what a slot holds that no update has written: the image that the device was delivered with.
-func (a *attempt) identify(ctx context.Context, b *install.Base, m *firmware.Manifest) firmware.Blob {
+func (a *attempt) identify(ctx context.Context, b Base, m *firmware.Manifest) firmware.Blob {
 	var images []firmware.Blob
 	for _, p := range m.Patches {
 		images = append(images, p.From)
 	}
-	image, err := b.Identify(ctx, images)
+	image, err := install.Identify(ctx, b, images)
 	if err == nil && image.Length > 0 {
 		err = a.identified(image)
 	}

@@ -47,9 +47,9 @@ func (b *Base) Close() error {
 	return b.f.Close()
 }
 
-// Identify tells which of some images the base begins with, by reading it once; the zero Blob if none. It takes as long
-// as SHA-256 takes for the longest of them.
-func (b *Base) Identify(ctx context.Context, images []firmware.Blob) (firmware.Blob, error) {
+// Identify tells which of some images a base begins with, by reading it once; the zero Blob if none. It takes as long as
+// SHA-256 takes for the longest of them.
+func Identify(ctx context.Context, base io.ReaderAt, images []firmware.Blob) (firmware.Blob, error) {
 	images = slices.SortedFunc(slices.Values(images), func(a, b firmware.Blob) int { return cmp.Compare(a.Length, b.Length) })
 	sum, at := sha256.New(), int64(0)
 	piece := make([]byte, 256<<10)
@@ -58,7 +58,7 @@ func (b *Base) Identify(ctx context.Context, images []firmware.Blob) (firmware.B
 			if cause := context.Cause(ctx); cause != nil {
 				return firmware.Blob{}, cause
 			}
-			n, err := b.f.ReadAt(piece[:min(int64(len(piece)), image.Length-at)], at)
+			n, err := base.ReadAt(piece[:min(int64(len(piece)), image.Length-at)], at)
 			if n == 0 && err == io.EOF {
 				return firmware.Blob{}, nil // all others are longer than the base
 			}

@@ -33,7 +33,7 @@ func (d *Decoder) Close() { d.plain.Close() }
 // has baseLength bytes. The stored bytes are compared with the head before they are decoded; what differs there is
 // firmware.ErrCorrupt. What goes wrong after that is ErrBase: the stored bytes are what the maker of the patch pinned, so
 // the base is not, or cannot be read. The image bytes are compared before they are returned. The result lies in dst if it
-// has the room; stored and dst must not overlap. After an error what dst held is lost.
+// has the room, or in Shared, and is not to be written to then; stored and dst must not overlap. What dst held is lost.
 func (d *Decoder) Decode(dst []byte, f firmware.Frame, stored []byte, base io.ReaderAt, baseLength int64) ([]byte, error) {
 	if f.Kind != firmware.FrameDelta {
 		return d.plain.Decode(dst, f, stored)
@@ -48,31 +48,33 @@ func (d *Decoder) Decode(dst []byte, f firmware.Frame, stored []byte, base io.Re
 	if cap(dst) < n {
 		dst = make([]byte, n)
 	}
-	dst = dst[:n]
-	if err := d.make(dst, f, stored, base, baseLength); err != nil {
+	image, err := d.make(dst[:n], f, stored, base, baseLength)
+	if err != nil {
 		return nil, fmt.Errorf("patch: frame %d: %w", f.Index, err)
 	}
-	return dst, nil
+	return image, nil
 }
 
-// make fills a frame. What others have made is taken if it is what this base makes, and is compared with the head no less.
-func (d *Decoder) make(frame []byte, f firmware.Frame, stored []byte, base io.ReaderAt, baseLength int64) error {
+// make makes a frame. What others have made is taken if it is what this base makes, and is compared with the head no less.
+func (d *Decoder) make(room []byte, f firmware.Frame, stored []byte, base io.ReaderAt, baseLength int64) ([]byte, error) {
 	key := keyOf(f, baseLength)
-	taken := d.Shared.fill(frame, key, base)
+	frame := d.Shared.take(room, key, base)
+	taken := frame != nil
 	base, read := d.Shared.watch(base)
 	if !taken {
 		if d.codec == nil {
 			d.codec = newCodec()
 		}
+		frame = room
 		if err := d.codec.decode(frame, stored, f.At, base, baseLength); err != nil {
-			return fmt.Errorf("%w: %w", ErrBase, err)
+			return nil, fmt.Errorf("%w: %w", ErrBase, err)
 		}
 	}
 	if firmware.Sum(frame) != f.ImageSHA256 {
-		return ErrBase
+		return nil, ErrBase
 	}
 	if !taken {
 		d.Shared.keep(key, frame, read.pieces)
 	}
-	return nil
+	return frame, nil
 }

@@ -271,11 +271,47 @@ func TestSharedFrames(t *testing.T) {
 	if decoded, err := decode(base); err != nil || decoded {
 		t.Errorf("decoded again after another base: %v, %v", decoded, err)
 	}
+	testLent(t, f, stored, base)
 	for i := range int64(3) { // it is bounded
-		shared.keep(sharedKey{at: i}, nil, []basePiece{{0, make([]byte, maxShared/2)}})
+		shared.keep(sharedKey{at: i}, nil, []basePiece{{bytes: make([]byte, maxShared/2)}})
 	}
 	if decoded, err := decode(base); err != nil || !decoded || shared.size > maxShared {
 		t.Errorf("nothing was forgotten: %d bytes, decoded %v, %v", shared.size, decoded, err)
+	}
+}
+
+// lent is a base in memory, which lends it in pieces of 1000 bytes.
+type lent struct{ *bytes.Reader }
+
+func (l lent) Lend(off int64, n int) []byte {
+	b := make([]byte, min(int64(n), 1000-off%1000))
+	got, _ := l.ReadAt(b, off)
+	return b[:got]
+}
+
+// testLent: what is lent is compared like what is read, and not counted.
+func testLent(t *testing.T, f firmware.Frame, stored, base []byte) {
+	t.Helper()
+	d, err := NewDecoder(1 << 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.Shared = &Shared{}
+	wrong := bytes.Clone(base)
+	wrong[f.At+f.Length/2] ^= 1
+	for i, b := range [][]byte{base, wrong, base} {
+		_, err := d.Decode(nil, f, stored, lent{bytes.NewReader(b)}, int64(len(b)))
+		if want := i == 1; errors.Is(err, ErrBase) != want || err != nil != want {
+			t.Errorf("base %d, which lends: %v", i, err)
+		}
+		if (d.codec != nil) != (i < 2) {
+			t.Errorf("base %d, which lends: decoded %v", i, d.codec != nil)
+		}
+		d.codec = nil
+	}
+	if d.Shared.size != f.Length {
+		t.Errorf("%d bytes are kept of a frame of %d", d.Shared.size, f.Length)
 	}
 }
 

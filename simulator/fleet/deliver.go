@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/fairlead/fairlead/agent"
-	"github.com/fairlead/fairlead/agent/boot"
 	"github.com/fairlead/fairlead/agent/health"
 	"github.com/fairlead/fairlead/agent/install"
 	"github.com/fairlead/fairlead/agent/link"
@@ -127,12 +126,9 @@ func (f *Fleet) medium(n int) (durable.Disk, string) {
 	return durable.Disk{FS: durable.System{}}, filepath.Join(f.cfg.Dir, UnitName(n), "state")
 }
 
-// show makes the slot that boots a file, as an agent reads the running slot by its path.
-func (u *unit) show(s boot.Slot) error {
-	if u.fleet.store == nil {
-		return nil
-	}
-	return u.fleet.store.Show(u.cfg.Slots.Path(s), u.cfg.SlotSize)
+// openBase opens the slot that runs, to be patched.
+func (u *unit) openBase(path string) (agent.Base, error) {
+	return u.fleet.store.OpenView(path, u.cfg.SlotSize)
 }
 
 // openSlot opens slots that lose their power with the unit.

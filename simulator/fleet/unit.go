@@ -154,9 +154,6 @@ func (u *unit) boot(p *power, n int) (b *booted, err error) {
 	if b.slot, err = b.file.Boot(); err != nil {
 		return nil, fmt.Errorf("the bootloader: %w", err)
 	}
-	if err := u.show(b.slot); err != nil {
-		return nil, fmt.Errorf("booting slot %s: %w", b.slot, err)
-	}
 	u.say(Event{Kind: PoweredOn, Slot: string(b.slot)})
 	u.setPower(p)
 	return b, nil
@@ -228,7 +225,7 @@ func (u *unit) agent(p *power, b *booted) (*agent.Agent, error) {
 	o := u.opt
 	o.Boot, o.Disk = b.file, b.disk
 	if u.fleet.store != nil {
-		o.OpenSlot = u.openSlot(p)
+		o.OpenSlot, o.OpenBase = u.openSlot(p), u.openBase
 	}
 	return agent.New(u.cfg, o)
 }

@@ -7,8 +7,10 @@
 // reads it back hashes bytes, not names. Two slots that hold the same block share its bytes in the store and nothing else; a
 // write to one makes another block.
 //
-// Blocks are found by a hash and believed only after a comparison of all bytes, so that no unit can come to hold what it has not
-// written.
+// A block is looked for where another slot, which held the same before, has written last, and else by a hash. Either way it is believed
+// only after a comparison of all bytes, so that no unit can come to hold what it has not written.
+//
+// A [View] lends the bytes of the store itself, where a copy of each block for each unit is most of what reading costs.
 //
 // # Power
 //
@@ -19,8 +21,6 @@
 // # On disk
 //
 //	<store>/blocks          blocks of 64 KiB one behind the other; block n, counted from 1, at (n-1)*65536. Only appended to
-//	<store>/images/<hash>-<bytes>   a slot as a file, for readers that want one; made once for all slots that hold the same
-//	<unit>/slot-a.img       a link to such a file, or nothing; see [Store.Show]
 //	<unit>/slot-a.img.map   the slot: "FLSLOT1\n", then the number of each block, little endian, 32 bits; 0 for zeros
 //
 // A block that no slot holds any more is not removed: a store grows with what was ever written, not with the fleet.

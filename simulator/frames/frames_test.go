@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -158,14 +159,47 @@ func TestStoreSurvivesTheProcess(t *testing.T) {
 	if again, err := store.Import(image); err != nil || !again.Equal(c) || store.Blocks() != 3 {
 		t.Errorf("the image is stored again: %v, %d blocks", err, store.Blocks())
 	}
-	for range 2 {
-		if err := store.Show(path, 5*frames.Block); err != nil {
+	v, err := store.OpenView(path, capacity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(io.NewSectionReader(v, 0, capacity+100))
+	if err != nil || !bytes.Equal(got, append(want, make([]byte, capacity-len(want))...)) {
+		t.Errorf("a view of the slot holds something else: %v, %d bytes", err, len(got))
+	}
+}
+
+// TestViewLends: what is lent is what was written, up to the end of the slot, and in the same memory for all that hold the same.
+func TestViewLends(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store, image := open(t, dir), noise(3, capacity)
+	var views []*frames.View
+	for i := range 2 {
+		d := slot(t, store, filepath.Join(dir, fmt.Sprint(i)))
+		if _, err := d.WriteAt(image, 0); err != nil {
 			t.Fatal(err)
 		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		v, err := store.OpenView(filepath.Join(dir, fmt.Sprint(i)), capacity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		views = append(views, v)
 	}
-	got, err := os.ReadFile(path)
-	if err != nil || !bytes.Equal(got[:len(want)], want) || len(got) != 5*frames.Block {
-		t.Errorf("the slot shown as a file holds something else: %v, %d bytes", err, len(got))
+	for at := int64(5); at < capacity; {
+		a, b := views[0].Lend(at, capacity), views[1].Lend(at, 10)
+		if len(a) == 0 || !bytes.Equal(a, image[at:][:len(a)]) || len(b) != min(10, len(a)) || &a[0] != &b[0] {
+			t.Fatalf("%d and %d bytes at %d are not what was written, or not the same memory", len(a), len(b), at)
+		}
+		at += int64(len(a))
+	}
+	for _, at := range []int64{-1, capacity, capacity + frames.Block} {
+		if b := views[0].Lend(at, 1); b != nil {
+			t.Errorf("%d bytes at %d, where the slot has none", len(b), at)
+		}
 	}
 }
 

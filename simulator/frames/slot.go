@@ -39,14 +39,9 @@ type SlotOptions struct {
 
 // OpenSlot opens the slot at path. A slot is opened once at a time; nothing is asked of what is there but its map.
 func (s *Store) OpenSlot(path string, o SlotOptions) (*Slot, error) {
-	now, err := Load(path)
+	now, err := s.load(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", install.ErrIO, err)
-	}
-	for i, n := range now {
-		if int(n) > s.Blocks() {
-			return nil, fmt.Errorf("%w: block %d of %s is number %d, which the store has not", install.ErrIO, i, path, n)
-		}
 	}
 	return &Slot{store: s, path: path, capacity: o.Capacity, full: o.Full, now: now, dirty: map[int][]byte{}}, nil
 }
@@ -146,7 +141,7 @@ func (d *Slot) writeBlock(block int, p []byte, at int64) error {
 
 // put stores a whole block.
 func (d *Slot) put(block int, p []byte) error {
-	n, err := d.store.intern(p)
+	n, err := d.store.put(p, place{block, d.now.at(block)})
 	if err != nil {
 		return err
 	}

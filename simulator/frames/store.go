@@ -9,11 +9,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fairlead/fairlead/firmware"
 )
 
 // Block is the size of what is shared, in bytes.
@@ -30,7 +29,13 @@ type Store struct {
 	count  uint32              // blocks stored
 	mapped [][]byte            // the file, as far as somebody has read it
 	found  map[uint64][]uint32 // by hash
-	shown  sync.Mutex          // one image file is made at a time
+	last   map[place]uint32    // what was written there last
+}
+
+// place is a block of slots, and what it holds before it is written.
+type place struct {
+	block int
+	holds uint32
 }
 
 // extent is how much of the file is mapped at once, in bytes.
@@ -38,14 +43,14 @@ const extent = 256 * Block
 
 // Open opens the store in dir, and makes it if it is not there. It reads all blocks once.
 func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "images"), 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening the store of slots: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "blocks"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store of slots: %w", err)
 	}
-	s := &Store{dir: dir, blocks: f, seed: maphash.MakeSeed(), found: map[uint64][]uint32{}}
+	s := &Store{dir: dir, blocks: f, seed: maphash.MakeSeed(), found: map[uint64][]uint32{}, last: map[place]uint32{}}
 	if err := s.index(); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the store of slots: %w", err), f.Close())
 	}
@@ -88,6 +93,25 @@ func (s *Store) Blocks() int {
 	return int(s.count)
 }
 
+// put returns the number of a block of Block bytes that is written to some place. Units that take the same release write the same
+// there, so that what was written last is compared first: that is quicker than to find it by its hash.
+func (s *Store) put(p []byte, at place) (uint32, error) {
+	s.mu.Lock()
+	last := s.last[at]
+	b, err := s.block(last)
+	s.mu.Unlock()
+	if err != nil || bytes.Equal(b, p) {
+		return last, err
+	}
+	n, err := s.intern(p)
+	if err == nil {
+		s.mu.Lock()
+		s.last[at] = n
+		s.mu.Unlock()
+	}
+	return n, err
+}
+
 // intern returns the number of a block of Block bytes.
 func (s *Store) intern(p []byte) (uint32, error) {
 	if bytes.Equal(p, s.zeros[:]) {
@@ -97,7 +121,7 @@ func (s *Store) intern(p []byte) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range s.found[sum] {
-		if same, err := s.same(n, p); same || err != nil {
+		if b, err := s.block(n); err != nil || bytes.Equal(b, p) {
 			return n, err
 		}
 	}
@@ -109,13 +133,12 @@ func (s *Store) intern(p []byte) (uint32, error) {
 	return s.count, nil
 }
 
-func (s *Store) same(n uint32, p []byte) (bool, error) {
-	b, err := s.block(n)
-	return err == nil && bytes.Equal(b, p), err
-}
-
-// block is what a block holds, to be read, with the lock held. It is mapped: a system call for each block is most of what a slot costs.
+// block is what a block holds, to be read, with the lock held; it stays so until the store is closed. It is mapped: a system call for
+// each block is most of what a slot costs.
 func (s *Store) block(n uint32) ([]byte, error) {
+	if n == 0 {
+		return s.zeros[:], nil
+	}
 	if n > s.count {
 		return nil, fmt.Errorf("reading block %d of the slots: there are %d", n, s.count)
 	}
@@ -136,13 +159,18 @@ func (s *Store) read(n uint32, p []byte, at int64) error {
 		clear(p)
 		return nil
 	}
-	s.mu.Lock()
-	b, err := s.block(n)
-	s.mu.Unlock()
+	b, err := s.lend(n)
 	if err == nil {
 		copy(p, b[at:])
 	}
 	return err
+}
+
+// lend is block, without the lock.
+func (s *Store) lend(n uint32) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.block(n)
 }
 
 // Content is what a slot holds: the number of each block. What is behind its end is zeros.
@@ -230,6 +258,18 @@ func Load(path string) (Content, error) {
 	return c, nil
 }
 
+// load is Load of a slot of this store.
+func (s *Store) load(path string) (Content, error) {
+	c, err := Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if most := s.Blocks(); len(c) > 0 && int(slices.Max(c)) > most {
+		return nil, fmt.Errorf("reading a slot: %s has block %d, and the store has %d", path, slices.Max(c), most)
+	}
+	return c, nil
+}
+
 // Save replaces what the slot at path holds, at once.
 func (c Content) Save(path string) error {
 	part := mapPath(path) + ".part"
@@ -246,71 +286,4 @@ func (c Content) encode() []byte {
 		b = binary.LittleEndian.AppendUint32(b, n)
 	}
 	return b
-}
-
-// Show makes path a link to a file of so many bytes with what the slot there holds, for readers that want a file. What is written
-// to the slot later does not show in it.
-func (s *Store) Show(path string, size int64) error {
-	c, err := Load(path)
-	if err != nil {
-		return err
-	}
-	file, err := s.file(c.trimmed(), size)
-	if err != nil {
-		return err
-	}
-	if now, err := os.Readlink(path); err == nil && now == file {
-		return nil
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return os.Symlink(file, path)
-}
-
-// trimmed is without the zeros at the end, which a slot may have or not.
-func (c Content) trimmed() Content {
-	for len(c) > 0 && c[len(c)-1] == 0 {
-		c = c[:len(c)-1]
-	}
-	return c
-}
-
-// file is a file with some content.
-func (s *Store) file(c Content, size int64) (string, error) {
-	dir, err := filepath.Abs(s.dir)
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "images", fmt.Sprintf("%v-%d", firmware.Sum(c.encode()), size))
-	s.shown.Lock()
-	defer s.shown.Unlock()
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		return path, err
-	}
-	if err := s.write(c, path+".part", size); err != nil {
-		return "", fmt.Errorf("showing a slot as a file: %w", err)
-	}
-	return path, os.Rename(path+".part", path)
-}
-
-func (s *Store) write(c Content, path string, size int64) (err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	buf := make([]byte, Block)
-	for i, n := range c {
-		if n == 0 {
-			continue
-		}
-		if err := s.read(n, buf, 0); err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(buf, int64(i)*Block); err != nil {
-			return err
-		}
-	}
-	return f.Truncate(size)
 }
