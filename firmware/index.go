@@ -33,7 +33,7 @@ func (h *Head) parseIndex(b []byte, lastKind byte) error {
 		return corrupt("%d bytes after the end of the index", len(r.rest))
 	}
 	if offset != h.artifactLength {
-		return corrupt("its frames end at %d, its header says %d", offset, h.artifactLength)
+		return corrupt("its frames end at %d, its header says %d", offset, uint64(h.artifactLength))
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func (x *Index) parse(b []byte, offset int64) (err error) {
 		offset += int64(e.stored)
 	}
 	if len(b) != 0 || offset != x.fileLength {
-		return corrupt("its chunks end at %d with %d bytes of index left, its header says %d", offset, len(b), x.fileLength)
+		return corrupt("its chunks end at %d with %d bytes of index left, its header says %d", offset, len(b), uint64(x.fileLength))
 	}
 	return nil
 }
