@@ -134,12 +134,34 @@ func TestRetryAfterIsKeptAndCapped(t *testing.T) {
 			d.link.Report(status(wire.Idle))
 			d.until(t, "polls and posts", func() bool { return len(s.askedAt) == 4 && len(s.posts) >= 4 })
 			d.stop()
-			allWithin(t, "polls after "+header, gaps(s.askedAt), want, want*3/2)
+			later := max(want, 8*time.Minute) // polls that fail come at twice the distance, and no more than ten minutes, give or take a fifth
+			allWithin(t, "the second poll after "+header, gaps(s.askedAt)[:1], want, want*3/2)
+			allWithin(t, "polls after "+header, gaps(s.askedAt)[1:], later, later*3/2)
 			if least := min(want, 5*time.Second); slices.Min(gaps(s.posts)) < least {
 				t.Errorf("posts came %v apart", gaps(s.posts))
 			}
 		})
 	}
+}
+
+// A service that answers again is asked as often as before.
+func TestPollsThatFailComeLater(t *testing.T) {
+	bubble(t, func(t *testing.T, ca *authority, s *service, cfg Config) {
+		cfg.Transports = []string{}
+		s.answer = func(w http.ResponseWriter, _ *http.Request) {
+			if len(s.askedAt) < 5 {
+				fail(w, http.StatusServiceUnavailable, wire.CodeUnavailable)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}
+		d := start(t, s.scene, cfg)
+		d.until(t, "polls", func() bool { return len(s.askedAt) == 9 })
+		d.stop()
+		allWithin(t, "the second poll", gaps(s.askedAt)[:1], 4*time.Minute, 6*time.Minute)
+		allWithin(t, "polls that fail", gaps(s.askedAt)[1:4], 8*time.Minute, 12*time.Minute)
+		allWithin(t, "polls that do not", gaps(s.askedAt)[4:], 4*time.Minute, 6*time.Minute)
+	})
 }
 
 // Two devices with one identity fight; it must cost little and be told.

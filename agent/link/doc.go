@@ -46,7 +46,7 @@
 //
 // # Herds and wars
 //
-// Every wait is random, the first one too, and grows with failures up to a cap; a connection
+// Every wait is random, the first one too, and grows with failures up to a cap, of polls too; a connection
 // must hold for a minute before it counts as a success. What the service asks for with
 // Retry-After is kept, up to an hour. A service that refuses the identity is left alone for
 // long. So is one that says three times in ten minutes that another client took the session

@@ -35,6 +35,7 @@ type runner struct {
 
 	pollAt   time.Time
 	lastPoll time.Time
+	unheard  int // polls in a row that failed
 	etag     string
 	climbAt  time.Time // zero: the ladder's top is reached
 }

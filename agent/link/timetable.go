@@ -87,14 +87,27 @@ func (r *runner) pollDirection(ctx context.Context) {
 	}
 	r.lastPoll, r.etag = time.Now(), etag
 	r.overHTTPSWas(err)
-	every := r.cfg.Timing.FallbackPoll
-	if err == nil && r.conn != nil {
-		every = r.cfg.Timing.Poll
-	}
-	r.pollAt = r.lastPoll.Add(max(around(every, r.cfg.Rand), r.patience(err)))
+	r.pollAt = r.lastPoll.Add(max(around(r.every(err), r.cfg.Rand), r.patience(err)))
 	if raw != nil {
 		r.h.Direction(raw)
 	}
+}
+
+// every is how long after a poll the next one comes. Where nobody answers, it comes later each time: a service that comes back has
+// those at once who have waited for it.
+func (r *runner) every(err error) time.Duration {
+	t := r.cfg.Timing
+	if r.unheard++; err == nil {
+		r.unheard = 0
+	}
+	if err == nil && r.conn != nil {
+		return t.Poll
+	}
+	wait := t.FallbackPoll
+	for n := 1; n < r.unheard && wait < t.BackoffMax; n++ {
+		wait *= 2
+	}
+	return max(t.FallbackPoll, min(wait, t.BackoffMax))
 }
 
 // patience is how long the service is to be left alone after err.
