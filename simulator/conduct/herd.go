@@ -194,7 +194,7 @@ func (r *run) makeFleet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Memory, c.Apart, c.Exchange = r.out.Virtual, r.out.Virtual, r.exchange
+	c.Memory, c.Apart, c.Exchange = r.exchange != nil, r.out.Virtual, r.exchange
 	c.Idle, c.Look, c.Wall, c.Observe = r.idle(), r.answerLook(), r.wall.now, r.tracker.observe
 	f, err := fleet.New(ctx, c, scenario.Agent, r.Log)
 	if err != nil {

@@ -16,60 +16,73 @@ import (
 )
 
 // memory is a file system that lies in memory, as the small files of a unit may. It has no links and asks for no permissions. Its
-// owner locks it otherwise.
+// owner locks it otherwise. There are many of them, with some thirty files each: they are kept small.
 type memory struct {
+	dir   string // absolute and clean
 	mu    sync.Mutex
-	nodes map[string]*node // by clean path
-	temps int              // names given so far
+	nodes []*node
+	temps int // names given so far
 }
 
 // node is a file or a folder.
 type node struct {
-	name string // the last part of its path
-	mode fs.FileMode
+	path string // clean, from the folder of the file system
 	data []byte
-	when time.Time // of the last change
+	when int64 // of the last change, in Unix nanoseconds
+	mode fs.FileMode
 }
 
 var _ durable.FS = (*memory)(nil)
 
 // newMemory has one folder, and those above it.
-func newMemory(dir string) *memory {
-	m := &memory{nodes: map[string]*node{}}
-	for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
-		m.nodes[dir] = &node{name: filepath.Base(dir), mode: fs.ModeDir | 0o700}
-		if dir == filepath.Dir(dir) {
-			return m
-		}
-	}
-}
+func newMemory(dir string) *memory { return &memory{dir: filepath.Clean(dir)} }
 
 func refused(op, path string, err error) error { return &fs.PathError{Op: op, Path: path, Err: err} }
 
-// find is the node at path, with the lock held.
+// at is the node at path; nil for none. Here and below the lock is held.
+func (m *memory) at(path string) *node {
+	path = filepath.Clean(path)
+	if path == m.dir || strings.HasPrefix(m.dir, strings.TrimSuffix(path, "/")+"/") {
+		return &node{path: path, mode: fs.ModeDir | 0o700}
+	}
+	path = m.inside(path)
+	for _, n := range m.nodes {
+		if n.path == path {
+			return n
+		}
+	}
+	return nil
+}
+
+// inside is a clean path from the folder of the file system.
+func (m *memory) inside(path string) string { return strings.TrimPrefix(path, m.dir+"/") }
+
 func (m *memory) find(op, path string) (*node, error) {
-	if n := m.nodes[filepath.Clean(path)]; n != nil {
+	if n := m.at(path); n != nil {
 		return n, nil
 	}
 	return nil, refused(op, path, syscall.ENOENT)
 }
 
-// add makes a node, with the lock held.
 func (m *memory) add(op, path string, mode fs.FileMode) (*node, error) {
 	path = filepath.Clean(path)
-	if m.nodes[path] != nil {
+	if m.at(path) != nil {
 		return nil, refused(op, path, syscall.EEXIST)
 	}
-	above := m.nodes[filepath.Dir(path)]
+	above := m.at(filepath.Dir(path))
 	if above == nil {
 		return nil, refused(op, path, syscall.ENOENT)
 	}
 	if !above.mode.IsDir() {
 		return nil, refused(op, path, syscall.ENOTDIR)
 	}
-	n := &node{name: filepath.Base(path), mode: mode, when: time.Now()}
-	m.nodes[path] = n
+	n := &node{path: strings.Clone(m.inside(path)), mode: mode, when: time.Now().UnixNano()}
+	m.nodes = append(m.nodes, n)
 	return n, nil
+}
+
+func (m *memory) drop(n *node) {
+	m.nodes = slices.DeleteFunc(m.nodes, func(other *node) bool { return other == n })
 }
 
 // OpenFile implements durable.FS.
@@ -102,7 +115,7 @@ func (m *memory) CreateTemp(dir, pattern string) (durable.Handle, error) {
 		m.temps++
 		head, tail, _ := strings.Cut(pattern, "*")
 		path := filepath.Join(dir, fmt.Sprintf("%s%d%s", head, m.temps, tail))
-		if m.nodes[path] != nil {
+		if m.at(path) != nil {
 			continue
 		}
 		n, err := m.add("createtemp", path, 0o600)
@@ -121,16 +134,18 @@ func (m *memory) Rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	from, to = filepath.Clean(from), filepath.Clean(to)
-	if old := m.nodes[to]; n.mode.IsDir() || old != nil && old.mode.IsDir() {
+	to = filepath.Clean(to)
+	old := m.at(to)
+	if n.mode.IsDir() || old != nil && old.mode.IsDir() {
 		return refused("rename", from, syscall.EISDIR)
 	}
-	if m.nodes[filepath.Dir(to)] == nil {
+	if m.at(filepath.Dir(to)) == nil {
 		return refused("rename", to, syscall.ENOENT)
 	}
-	delete(m.nodes, from)
-	n.name = filepath.Base(to)
-	m.nodes[to] = n
+	if old != n {
+		m.drop(old)
+	}
+	n.path = strings.Clone(m.inside(to))
 	return nil
 }
 
@@ -145,7 +160,7 @@ func (m *memory) Remove(path string) error {
 	if n.mode.IsDir() && len(m.below(path)) > 0 {
 		return refused("remove", path, syscall.ENOTEMPTY)
 	}
-	delete(m.nodes, filepath.Clean(path))
+	m.drop(n)
 	return nil
 }
 
@@ -153,19 +168,19 @@ func (m *memory) Remove(path string) error {
 func (m *memory) RemoveAll(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.below(path) {
-		delete(m.nodes, p)
+	for _, n := range append(m.below(path), m.at(path)) {
+		m.drop(n)
 	}
-	delete(m.nodes, filepath.Clean(path))
 	return nil
 }
 
-// below lists the paths of everything in a folder, with the lock held.
-func (m *memory) below(path string) (all []string) {
-	head := filepath.Clean(path) + string(filepath.Separator)
-	for p := range m.nodes {
-		if strings.HasPrefix(p, head) {
-			all = append(all, p)
+// below lists everything in a folder.
+func (m *memory) below(path string) (all []*node) {
+	path = filepath.Clean(path)
+	head := m.inside(path) + "/"
+	for _, n := range m.nodes {
+		if path == m.dir || strings.HasPrefix(n.path, head) {
+			all = append(all, n)
 		}
 	}
 	return all
@@ -205,9 +220,9 @@ func (m *memory) ReadDir(path string) ([]fs.DirEntry, error) {
 		return nil, refused("readdirent", path, syscall.ENOTDIR)
 	}
 	var all []fs.DirEntry
-	for _, p := range m.below(path) {
-		if filepath.Dir(p) == filepath.Clean(path) {
-			all = append(all, fs.FileInfoToDirEntry(m.nodes[p].info()))
+	for _, n := range m.below(path) {
+		if filepath.Dir(filepath.Join(m.dir, n.path)) == filepath.Clean(path) {
+			all = append(all, fs.FileInfoToDirEntry(n.info()))
 		}
 	}
 	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
@@ -221,7 +236,7 @@ func (m *memory) Lock(h durable.Handle) error {
 
 // info is a node as it is now.
 func (n *node) info() fs.FileInfo {
-	return info{name: n.name, size: int64(len(n.data)), mode: n.mode, when: n.when}
+	return info{name: filepath.Base(n.path), size: int64(len(n.data)), mode: n.mode, when: time.Unix(0, n.when)}
 }
 
 type info struct {
@@ -312,7 +327,7 @@ func (f *memoryFile) Truncate(size int64) error {
 
 // resize cuts off, or fills with zeros.
 func (f *memoryFile) resize(size int64) {
-	f.n.when = time.Now()
+	f.n.when = time.Now().UnixNano()
 	if have := int64(len(f.n.data)); size > have {
 		f.n.data = append(f.n.data, make([]byte, size-have)...)
 	} else {

@@ -26,6 +26,7 @@ type Slot struct {
 	mu    sync.Mutex
 	now   Content
 	dirty map[int][]byte // that are being written
+	saved bool           // what it holds is on disk
 	cut   bool
 }
 
@@ -43,7 +44,7 @@ func (s *Store) OpenSlot(path string, o SlotOptions) (*Slot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", install.ErrIO, err)
 	}
-	return &Slot{store: s, path: path, capacity: o.Capacity, full: o.Full, now: now, dirty: map[int][]byte{}}, nil
+	return &Slot{store: s, path: path, capacity: o.Capacity, full: o.Full, now: now, saved: now != nil, dirty: map[int][]byte{}}, nil
 }
 
 // Capacity implements install.Device.
@@ -148,7 +149,9 @@ func (d *Slot) put(block int, p []byte) error {
 	if block >= len(d.now) {
 		d.now = append(d.now, make(Content, block+1-len(d.now))...)
 	}
-	d.now[block] = n
+	if d.now[block] != n {
+		d.now[block], d.saved = n, false
+	}
 	delete(d.dirty, block)
 	return nil
 }
@@ -172,8 +175,8 @@ func (d *Slot) Zero(off, length int64) error {
 	return pieces(min(length, d.capacity-off), off, func(block int, at, from, to int64) error {
 		if to-from == Block {
 			delete(d.dirty, block)
-			if block < len(d.now) {
-				d.now[block] = 0
+			if d.now.at(block) != 0 {
+				d.now[block], d.saved = 0, false
 			}
 			return nil
 		}
@@ -191,10 +194,17 @@ func (d *Slot) Sync() error {
 	if d.cut {
 		return ErrPower
 	}
-	if err := d.flush(); err != nil {
+	return d.save()
+}
+
+// save keeps what the slot holds, with the lock held.
+func (d *Slot) save() error {
+	if err := d.flush(); err != nil || d.saved {
 		return err
 	}
-	return d.now.Save(d.path)
+	err := d.now.Save(d.path)
+	d.saved = err == nil
+	return err
 }
 
 // Content is what the slot holds now.
@@ -219,9 +229,9 @@ func (d *Slot) Close() error {
 	if d.cut {
 		return nil
 	}
-	if err := d.flush(); err != nil {
+	if err := d.save(); err != nil {
 		return err
 	}
 	d.cut = true
-	return d.now.Save(d.path)
+	return nil
 }
