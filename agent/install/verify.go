@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"slices"
 	"sync/atomic"
@@ -169,7 +168,7 @@ func (w *worker) holds(f firmware.Frame) (bool, error) {
 	sum, known := w.sums[Extent{f.At, f.Length}]
 	w.mu.Unlock()
 	if known {
-		return maphash.Bytes(w.seed, p) == sum, nil
+		return w.keyed(p) == sum, nil
 	}
 	return firmware.Sum(p) == f.ImageSHA256, nil
 }
