@@ -88,6 +88,14 @@ func relabelled(index byte, b []byte) []byte {
 	return b
 }
 
+func TestFramesOfZeros(t *testing.T) {
+	for size := MinFrameSize; size <= MaxFrameSize; size *= 2 {
+		if zeroFrame(size) != sumZeros(size) {
+			t.Errorf("%d zeros: %v is not their digest", size, zeroFrame(size))
+		}
+	}
+}
+
 func TestParseHeadRefuses(t *testing.T) {
 	raw := storedFrame(FrameRaw, digestA)
 	tests := []struct {
