@@ -235,13 +235,17 @@ func (a *Agent) hold(pause bool) {
 func (a *Agent) Run(ctx context.Context) error {
 	s, err := a.open()
 	if err != nil {
-		err = a.cannotOpen(err)
-	} else {
-		err = newLoop(s).run(ctx)
-		if closeErr := s.close(); closeErr != nil {
-			a.o.Log.Warn("close", "error", closeErr)
-		}
+		return a.leave(ctx, a.cannotOpen(err))
 	}
+	err = newLoop(s).run(ctx)
+	if closeErr := s.close(); closeErr != nil {
+		a.o.Log.Warn("close", "error", closeErr)
+	}
+	return a.leave(ctx, err)
+}
+
+// leave is the end of Run, which may be a reboot.
+func (a *Agent) leave(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrReboot) || a.o.Reboot == nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -31,6 +32,8 @@ type loop struct {
 	paused   bool // until retry fires
 	leave    bool
 	outcome  error
+	alive    *time.Ticker // that tells so
+	look     *time.Ticker // at the link
 
 	clock    *time.Timer // while something waits
 	waiting  *wire.Wait  // as it was told last
@@ -60,23 +63,11 @@ func newLoop(s *session) *loop {
 // run turns until ctx ends or the system is to be rebooted. Nobody is left behind.
 //
 // First what is under way is stopped, then the connection, which so hears of the last event.
+//
+// It waits for most of an agent's life: what takes room on the stack is done in functions that have returned.
 func (l *loop) run(ctx context.Context) error {
-	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l.base = inner
-	wait := l.connect(inner)
-	defer wait()
-	defer cancel()
-	defer l.retry.Stop()
-	defer l.clock.Stop()
-	l.hearAnswer()
-	l.advance()
-	l.tell(l.o.Notify.Ready)
-	alive := l.alive()
-	defer alive.Stop()
-	look := time.NewTicker(max(lookEvery, l.o.Idle))
-	defer look.Stop()
-	stopped := ctx.Done()
-	for !l.leave || l.work != nil {
+	defer l.begin(ctx)()
+	for stopped := ctx.Done(); !l.leave || l.work != nil; {
 		select {
 		case <-stopped:
 			stopped = nil
@@ -88,22 +79,36 @@ func (l *loop) run(ctx context.Context) error {
 			l.advance()
 		case <-l.clock.C:
 			l.tick()
-		case <-alive.C:
+		case <-l.alive.C:
 			l.tell(l.o.Notify.Alive)
-		case <-look.C:
+		case <-l.look.C:
 			l.lookAtLink()
 		}
 	}
 	return l.outcome
 }
 
-func (l *loop) alive() *time.Ticker {
-	if l.o.Notify.Every > 0 {
-		return time.NewTicker(l.o.Notify.Every)
+// begin does what is done once. end leaves nobody behind.
+func (l *loop) begin(ctx context.Context) (end func()) {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l.base = inner
+	wait := l.connect(inner)
+	l.hearAnswer()
+	l.advance()
+	l.tell(l.o.Notify.Ready)
+	every := l.o.Notify.Every
+	if l.alive = time.NewTicker(cmp.Or(max(every, 0), time.Hour)); every <= 0 {
+		l.alive.Stop()
 	}
-	t := time.NewTicker(time.Hour)
-	t.Stop()
-	return t
+	l.look = time.NewTicker(max(lookEvery, l.o.Idle))
+	return func() {
+		l.look.Stop()
+		l.alive.Stop()
+		l.clock.Stop()
+		l.retry.Stop()
+		cancel()
+		wait()
+	}
 }
 
 func (l *loop) tell(f func()) {

@@ -127,28 +127,39 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // stayConnected enrols if need be, opens the uplink and runs it until ctx ends or it cannot
 // go on.
+//
+// It waits for most of an agent's life: what takes room on the stack is done in functions that have returned.
 func (l *loop) stayConnected(ctx context.Context) error {
+	u, err := l.identified(ctx)
+	if err != nil {
+		return err
+	}
+	defer u.close()
+	e := l.listen(ctx, u)
+	defer e.stop()
+	defer l.keepCertificate(ctx, u)()
+	return u.link.Run(ctx, e.box)
+}
+
+// identified opens the uplink of an enrolled device, and tells the loop.
+func (l *loop) identified(ctx context.Context) (*uplink, error) {
 	id, err := l.loadIdentity()
 	if errors.Is(err, ErrNotEnrolled) {
 		id, err = l.enrolNow(ctx, err)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.checkKey(id); err != nil {
-		return err
+		return nil, err
 	}
 	u, err := l.openUplink(id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer u.close()
 	current, _ := u.director.Current()
 	l.send(ctx, func() { l.connected(u, current) })
-	e := l.listen(ctx, u)
-	defer e.stop()
-	defer l.keepCertificate(ctx, u)()
-	return u.link.Run(ctx, e.box)
+	return u, nil
 }
 
 // enrolNow enrols with the claim file of the configuration; without one the device has no

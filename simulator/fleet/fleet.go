@@ -151,9 +151,16 @@ const (
 	upMost = 10 * time.Second
 )
 
-// turn waits until it is the unit's turn to enrol. All at once, or in virtual time, nobody waits.
+// turn waits until it is the unit's turn to be powered on, and to enrol. All at once, nobody waits; in virtual time, nobody waits for
+// others.
+//
+//go:noinline
 func (f *Fleet) turn(ctx context.Context, u *unit) {
-	if f.cfg.Ramp <= 0 || f.cfg.Apart || u.enrolled() {
+	if f.cfg.Ramp <= 0 {
+		return
+	}
+	wait(ctx, time.Duration(float64(u.number-1)/f.cfg.Ramp*float64(time.Second)))
+	if f.cfg.Apart || u.enrolled() {
 		return
 	}
 	select {
@@ -169,19 +176,15 @@ func (f *Fleet) turn(ctx context.Context, u *unit) {
 // Run powers the units on, Config.Ramp of them a second at most, and returns when ctx has ended and all agents have closed. Its error
 // is that of units whose bootloader could not be read: bricks, which no test of ours may make.
 func (f *Fleet) Run(ctx context.Context) error {
-	var g errgroup.Group
+	var g sync.WaitGroup
 	bricks := make([]error, len(f.units))
 	for i, u := range f.units {
-		g.Go(func() error {
-			if f.cfg.Ramp > 0 {
-				wait(ctx, time.Duration(float64(u.number-1)/f.cfg.Ramp*float64(time.Second)))
-			}
+		g.Go(func() {
 			f.turn(ctx, u)
 			bricks[i] = u.run(ctx)
-			return nil
 		})
 	}
-	_ = g.Wait() // all of them
+	g.Wait()
 	return errors.Join(bricks...)
 }
 

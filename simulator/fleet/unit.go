@@ -115,7 +115,8 @@ func (u *unit) brick(err error) error {
 
 // start is the n-th time from one power-on to the next. Its error is a brick.
 //
-// Units wait below it for most of their lives, and there are many: what takes room on the stack is done in functions that have returned.
+// Units wait below it for most of their lives, and there are many: what takes room on the stack is done in functions that have returned,
+// and are not inlined.
 func (u *unit) start(ctx context.Context, n int) error {
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
@@ -131,8 +132,7 @@ func (u *unit) start(ctx context.Context, n int) error {
 		u.live(inner, p, b)
 	}
 	if !p.has() {
-		u.off(b)
-		wait(ctx, u.theFaults().Off)
+		u.dark(ctx, b)
 	}
 	return nil
 }
@@ -159,7 +159,13 @@ func (u *unit) boot(p *power, n int) (b *booted, err error) {
 	return b, nil
 }
 
-func (u *unit) off(b *booted) { u.say(Event{Kind: PoweredOff, Slot: string(b.slot)}) }
+// dark is without power, until that comes back.
+//
+//go:noinline
+func (u *unit) dark(ctx context.Context, b *booted) {
+	u.say(Event{Kind: PoweredOff, Slot: string(b.slot)})
+	wait(ctx, u.theFaults().Off)
+}
 
 func (u *unit) bootTime() time.Duration {
 	return u.fleet.cfg.Boot/2 + time.Duration(u.random()*float64(u.fleet.cfg.Boot/2))
@@ -173,7 +179,7 @@ func (u *unit) setPower(p *power) {
 
 // live is what the system does that was booted, until it ends.
 func (u *unit) live(ctx context.Context, p *power, b *booted) {
-	if u.onTrial(b) && u.lame(ctx) {
+	if u.lame(ctx, b) {
 		return
 	}
 	a, err := u.agent(p, b)
@@ -182,6 +188,13 @@ func (u *unit) live(ctx context.Context, p *power, b *booted) {
 		err = a.Run(ctx)
 		leave()
 	}
+	u.mourn(ctx, p, err)
+}
+
+// mourn sees to it that an agent which has ended is started again.
+//
+//go:noinline
+func (u *unit) mourn(ctx context.Context, p *power, err error) {
 	if errors.Is(err, agent.ErrReboot) {
 		u.people.disturbed()
 	}
@@ -202,7 +215,12 @@ func (u *unit) ended(err error) {
 }
 
 // lame says that what is on trial never gets as far as an agent.
-func (u *unit) lame(ctx context.Context) bool {
+//
+//go:noinline
+func (u *unit) lame(ctx context.Context, b *booted) bool {
+	if !u.onTrial(b) {
+		return false
+	}
 	u.mu.Lock()
 	f, target := u.faults, u.target
 	u.mu.Unlock()
@@ -221,6 +239,8 @@ func (u *unit) lame(ctx context.Context) bool {
 }
 
 // agent makes the agent of what was booted.
+//
+//go:noinline
 func (u *unit) agent(p *power, b *booted) (*agent.Agent, error) {
 	o := u.opt
 	o.Boot, o.Disk = b.file, b.disk
@@ -230,6 +250,7 @@ func (u *unit) agent(p *power, b *booted) (*agent.Agent, error) {
 	return agent.New(u.cfg, o)
 }
 
+//go:noinline
 func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
