@@ -113,23 +113,30 @@ func (f *fields) look(frame []byte, i, end int) {
 	f.likely >>= i - f.seenFrom
 	f.seenFrom = i
 	j, stop := max(i, f.seen), min(i+lookAhead, end-3)
-	before := uint32(0)
-	if j > 0 {
-		before = uint32(frame[j-1])
+	if j >= stop {
+		f.seen = j
+		return
 	}
-	for ; j < stop; j++ {
-		field := binary.LittleEndian.Uint32(frame[j:])
-		target := f.where + uint32(j) + field
+	before, shift, where := uint16(previous(frame, j)), f.shift, f.where+uint32(j)
+	var moving, likely uint64
+	bit := uint64(1) << (j - i)
+	for rest := frame[j : stop+3]; len(rest) >= 4; rest = rest[1:] {
+		field := binary.LittleEndian.Uint32(rest)
+		target := where + field
 		rel, abs := &f.rel[slot(target)], &f.abs[slot(field)]
-		if rel.key == target && rel.by != f.shift || abs.key == field && abs.by != 0 {
-			f.moving |= 1 << (j - i)
+		if rel.key == target && rel.by != shift || abs.key == field && abs.by != 0 {
+			moving |= bit
 		}
-		if f.prone[before<<8|field>>24] >= proneAt {
-			f.likely |= 1 << (j - i)
+		if f.prone[before<<8|uint16(field>>24)] >= proneAt {
+			likely |= bit
 		}
-		before = field & 255
+		before = uint16(field & 255)
+		bit <<= 1
+		where++
 	}
-	f.seen = j
+	f.moving |= moving
+	f.likely |= likely
+	f.seen = stop
 }
 
 func slot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - moveBits) }
