@@ -5,9 +5,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
-// TestDemo tells the whole story with a fleet of three.
+// TestDemo tells the whole story with a fleet of three, and images of half the size.
 func TestDemo(t *testing.T) {
 	bin := t.TempDir()
 	for _, pkg := range []string{"signer/cmd/fairlead-sign", "tufrepo/cmd/fairlead-repo", "simulator/cmd/fairlead-sim"} {
@@ -21,7 +22,12 @@ func TestDemo(t *testing.T) {
 	t.Setenv("UNITS", "3")
 	t.Setenv("IMAGE_V1", "")
 	t.Setenv("IMAGE_V2", "")
-	if err := run(t.Context(), bin, false); err != nil {
+	d, err := prepare(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.size, d.tick = d.size/2, time.Second // each look starts a program
+	if err := d.run(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 }

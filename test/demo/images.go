@@ -14,11 +14,7 @@ import (
 	"time"
 )
 
-const (
-	imageSize = 64 << 20 // bytes of each root filesystem image
-	treeSize  = 26 << 20 // bytes of files copied from this machine into each
-	maxFile   = 6 << 20  // a larger file would crowd out the others
-)
+const maxFile = 6 << 20 // bytes; a larger file would crowd out the others
 
 // imageTime stamps every file, so that equal trees make equal images.
 var imageTime = time.Unix(1_700_000_000, 0)
@@ -27,8 +23,12 @@ var imageTime = time.Unix(1_700_000_000, 0)
 // build of the agent, its own os-release, and a package or two that the other lacks.
 type rootfs struct {
 	version string
-	drop    int // every 37th file with this remainder is left out, as a removed package would be
+	drop    int   // every 37th file with this remainder is left out, as a removed package would be
+	size    int64 // bytes
 }
+
+// treeSize is how many bytes of files are copied from this machine. The agent comes on top.
+func (r rootfs) treeSize() int64 { return r.size * 2 / 5 }
 
 // build writes the filesystem as a kernel-mountable ext4 image to path. Its files are this machine's own binaries and
 // libraries, and an agent built for this version.
@@ -47,7 +47,7 @@ func (r rootfs) build(ctx context.Context, dir, path string) error {
 	if err := stamp(tree); err != nil {
 		return err
 	}
-	return makeExt4(ctx, tree, path)
+	return makeExt4(ctx, tree, path, r.size)
 }
 
 // copySystem copies binaries and libraries of this machine, in a fixed order, until the tree is full.
@@ -55,7 +55,7 @@ func (r rootfs) copySystem(tree string) error {
 	var copied int64
 	var n int
 	for _, root := range []string{"/usr/bin", "/usr/sbin", "/usr/lib", "/etc"} {
-		quota := copied + treeSize/3
+		quota := copied + r.treeSize()/3
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return nil // what this user cannot read is simply not in the image
@@ -67,7 +67,7 @@ func (r rootfs) copySystem(tree string) error {
 			if n++; n%37 == r.drop {
 				return nil
 			}
-			if copied+info.Size() > min(quota, treeSize) {
+			if copied+info.Size() > min(quota, r.treeSize()) {
 				return fs.SkipAll
 			}
 			copied += info.Size()
@@ -123,10 +123,10 @@ func stamp(tree string) error {
 }
 
 // makeExt4 makes the image without root and without mounting anything: mke2fs copies the tree itself.
-func makeExt4(ctx context.Context, tree, path string) error {
+func makeExt4(ctx context.Context, tree, path string, size int64) error {
 	const id = "6c61756e-6368-4661-9c65-616400000001"
 	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal",
-		"-U", id, "-E", "root_owner=0:0,hash_seed="+id, "-d", tree, path, fmt.Sprintf("%dk", imageSize>>10))
+		"-U", id, "-E", "root_owner=0:0,hash_seed="+id, "-d", tree, path, fmt.Sprintf("%dk", size>>10))
 	cmd.Env = append(os.Environ(), fmt.Sprintf("E2FSPROGS_FAKE_TIME=%d", imageTime.Unix()),
 		"PATH="+os.Getenv("PATH")+":/sbin:/usr/sbin")
 	var out bytes.Buffer

@@ -33,6 +33,8 @@ type demo struct {
 	*narrator
 	bin, dir string
 	units    int
+	size     int64             // bytes of each root filesystem image
+	tick     time.Duration     // between looks at what a service or a fleet has done
 	images   map[string]string // by version
 	ended    []update          // for the table
 	witness  *daemon
@@ -52,17 +54,17 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *keep); err != nil {
+	d, err := prepare(*bin)
+	if err == nil {
+		err = d.run(ctx, *keep)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, keep bool) error {
-	d, err := prepare(bin)
-	if err != nil {
-		return err
-	}
+func (d *demo) run(ctx context.Context, keep bool) error {
 	if !keep {
 		defer os.RemoveAll(d.dir)
 	}
@@ -108,7 +110,7 @@ func prepare(bin string) (*demo, error) {
 	}
 	return &demo{
 		narrator: &narrator{w: os.Stdout, began: time.Now()},
-		bin:      abs, dir: dir, units: units, images: map[string]string{},
+		bin:      abs, dir: dir, units: units, size: 64 << 20, tick: 250 * time.Millisecond, images: map[string]string{},
 	}, nil
 }
 
@@ -140,7 +142,7 @@ func (d *demo) makeImages(ctx context.Context) error {
 		if d.images[version] = own[version]; own[version] == "" {
 			path := d.path("images", version+".img")
 			d.images[version] = path
-			g.Go(func() error { return rootfs{version: version, drop: i}.build(ctx, d.dir, path) })
+			g.Go(func() error { return rootfs{version: version, drop: i, size: d.size}.build(ctx, d.dir, path) })
 		}
 	}
 	if err := g.Wait(); err != nil {

@@ -147,7 +147,7 @@ var errTooLong = errors.New("it took too long")
 func (d *demo) until(ctx context.Context, limit time.Duration, what string, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
 	defer cancel()
-	tick := time.NewTicker(250 * time.Millisecond)
+	tick := time.NewTicker(d.tick)
 	defer tick.Stop()
 	for {
 		if ok, err := done(); ok || err != nil {
