@@ -163,7 +163,7 @@ func TestFile(t *testing.T) {
 		"with a password":  {altered(block, "\xa0\x03\x01\x01\xff", "\xa0\x03\x01\x01\x00"), "password"},
 		"another parent":   {altered(block, "\x02\x04\x40\x00\x00\x01", "\x02\x04\x40\x00\x00\x07"), "parent"},
 		"sealed data":      {altered(block, "\x67\x81\x05\x0a\x01\x03", "\x67\x81\x05\x0a\x01\x05"), "parent"},
-		"public part":      {altered(block, "\x00\x23\x00\x0b", "\x00\x01\x00\x0b"), "public part"},
+		"public part":      {altered(block, "\x00\x23\x00\x0b", "\x00\xff\x00\x0b"), "public part"},
 		"off the curve":    {altered(block, "\x00\x20", "\x00\x1f"), ""},
 		"trailing garbage": {string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: append(block.Bytes[:len(block.Bytes):len(block.Bytes)], 0)})), "DER"},
 	} {
