@@ -26,10 +26,19 @@ func fleetSize(b *testing.B, otherwise int) int {
 	return n
 }
 
+// processes is into how many of them the fleet is split: PROCESSES of the environment, or none of its own.
+func processes(b *testing.B) int {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("PROCESSES"), "1"))
+	if err != nil {
+		b.Fatalf("PROCESSES: %v", err)
+	}
+	return n
+}
+
 // bench carries a scenario out once and reports what it took.
 func bench(b *testing.B, s *scenario.Scenario) {
 	for range b.N {
-		r, err := conduct.Run(b.Context(), s, conduct.Options{Dir: b.TempDir(), Say: func(line string) { b.Log(line) }})
+		r, err := conduct.Run(b.Context(), s, conduct.Options{Dir: b.TempDir(), Processes: processes(b), Say: func(line string) { b.Log(line) }})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -71,13 +80,15 @@ func parsed(b *testing.B, format string, args ...any) *scenario.Scenario {
 // carrier is what carries connections: OVER of the environment, or TCP.
 func carrier() string { return cmp.Or(os.Getenv("OVER"), scenario.OverTCP) }
 
-// BenchmarkIdle: units that are connected and have nothing to do, once the connections that brought them here have closed. FLEET=10000 for the full size.
+// BenchmarkIdle: units that are connected and have nothing to do, once the connections that brought them here have closed. They poll
+// beside MQTT as seldom as devices do. FLEET=10000 PROCESSES=3 for the full size.
 func BenchmarkIdle(b *testing.B) {
 	bench(b, parsed(b, `
 name: idle
 units: %d
 for: 10m
 images: {size: 1MiB}
+timing: {poll: 6h}
 releases: [{version: 1.0.0}]
 events: [{at: 100s, repository: up}]
 expect: [{connected: 99.9%%}, {bricked: none}]

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/fairlead/fairlead/simulator/fleet"
 	"github.com/fairlead/fairlead/simulator/scenario"
@@ -110,7 +111,7 @@ func (p *process) answer(ctx context.Context, q question) (a answer) {
 		if os.Getenv("GOGC") == "" {
 			debug.SetGCPercent(idleGC)
 		}
-		debug.FreeOSMemory()
+		rest()
 	case q.Counts:
 		c := p.herd.counts()
 		c.CPU, c.Mem, c.Late = ownCPU()-p.began, resident(os.Getpid()), p.late.told()
@@ -130,6 +131,15 @@ func (p *process) answer(ctx context.Context, q question) (a answer) {
 		a.Error = err.Error()
 	}
 	return a
+}
+
+// restAfter is when the connections of HTTPS by which a fleet came up have closed.
+const restAfter = 15 * time.Second
+
+// rest gives memory back that coming up took, and is not what a fleet takes.
+func rest() {
+	debug.FreeOSMemory()
+	time.AfterFunc(restAfter, debug.FreeOSMemory)
 }
 
 func (p *process) powerOn(ctx context.Context) {

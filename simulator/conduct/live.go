@@ -91,7 +91,9 @@ func (r *run) comeUp(ctx context.Context) error {
 			s := r.take(ctx)
 			enrolled := r.sampler.last.enrolled
 			if int(enrolled) >= enrol && int(s.Devices) >= connect {
-				debug.FreeOSMemory() // what enrolling took is not what a fleet takes
+				if !r.out.Virtual {
+					rest()
+				}
 				r.say("up: %d enrolled, %d connected by MQTT", int(enrolled), int(s.Devices))
 				return nil
 			}
