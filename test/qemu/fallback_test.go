@@ -10,11 +10,9 @@ import (
 )
 
 // fallsBack directs a device to releases that do not work, one after the other, and looks how it comes back by itself.
-func (w *world) fallsBack(t *testing.T) {
-	d := w.deliver(t, "B0", 1, hurried)
-	copy(d.data, bootSectors(t, w.dir, watchdog))
+func (w *world) fallsBack(t *testing.T, d *disk) {
 	for i, fault := range faults() {
-		version := fmt.Sprintf("3.%d.0", i)
+		version := fmt.Sprintf("1.%d.0", 1+i)
 		w.publish(t, version, fault)
 		t.Run(fault, func(t *testing.T) {
 			d = d.clone()

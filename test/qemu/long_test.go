@@ -24,8 +24,12 @@ const fewest = 134
 // lanes is how many devices there are at once.
 const lanes = 2
 
-// watchdog of the device that falls back.
-const watchdog = impatient
+// fallible is the device that falls back: one of its own, which gives up soon.
+func (w *world) fallible(t *testing.T, _ *disk) *disk {
+	d := w.deliver(t, "B0", 1, 20*time.Second)
+	copy(d.data, bootSectors(t, w.dir, impatient))
+	return d
+}
 
 // delivered is the state of the bootloader at the factory: none, so that the first start makes it.
 const delivered = ""

@@ -2,7 +2,10 @@
 
 package qemu
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+)
 
 // lanes is how many devices there are at once.
 const lanes = 1
@@ -13,7 +16,15 @@ const delivered = "fl_committed=a\nfl_trial=n\nfl_tries=0\nfl_a=g\nfl_b=n\nfl_ch
 // faults are those of the releases that a device falls back from.
 func faults() []string { return []string{panics} }
 
-// watchdog of the device that falls back.
-const watchdog = patient
+// fallible is the device that falls back: the one that there is, told to try a release once. A machine less is started.
+func (w *world) fallible(t *testing.T, base *disk) *disk {
+	d := base.clone()
+	tries := []byte(`"tries":2`)
+	if n := bytes.Count(d.data[dataAt:], tries); n != 1 {
+		t.Fatalf("the device's configuration is there %d times", n)
+	}
+	d.data[dataAt+bytes.Index(d.data[dataAt:], tries)+len(tries)-1] = '1'
+	return d
+}
 
 func (w *world) more(*testing.T, []*disk) {}

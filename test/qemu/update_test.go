@@ -19,11 +19,12 @@ func TestUpdate(t *testing.T) {
 	if w == nil {
 		return
 	}
-	w.publish(t, good, healthy)
 	var bases []*disk
 	for n := range lanes {
 		bases = append(bases, w.deliver(t, fmt.Sprintf("S%d", n), 2, unhurried))
 	}
+	t.Run("falls back", func(t *testing.T) { w.fallsBack(t, w.fallible(t, bases[0])) })
+	w.publish(t, good, healthy)
 	must(t, w.site.Direct(t.Context(), good))
 	writes := 0
 	t.Run("commits", func(t *testing.T) { writes, _ = count(w.commits(t, bases[0])) })
@@ -32,7 +33,6 @@ func TestUpdate(t *testing.T) {
 	}
 	t.Run("cuts in a row", func(t *testing.T) { w.cuts(t, bases[0], cuts{number: 20, inARow: 20, writes: writes / 5}) })
 	w.more(t, bases)
-	t.Run("falls back", w.fallsBack)
 	t.Logf("%d starts, and %d that went on from one of %d known ones, %d MiB", w.starts.real, w.starts.saved, len(w.starts.all), w.starts.bytesOf()>>20)
 }
 

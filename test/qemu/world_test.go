@@ -124,9 +124,8 @@ func (w *world) dataPartition(t *testing.T, serial string, tries int, proves tim
 
 // Times, of which the machines' own are those of a computer that others use, too.
 const (
-	unhurried = 2 * time.Minute  // for a release on trial to reach the service
-	hurried   = 20 * time.Second // the same on the device whose way back is timed
-	patience  = 5 * time.Minute  // for anything else that must come
+	unhurried = 2 * time.Minute // for a release on trial to reach the service
+	patience  = 5 * time.Minute // for anything else that must come
 )
 
 // How long the watchdog waits, from the start of the kernel to the agent's first word. A patient one never bites because the computer
