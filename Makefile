@@ -11,9 +11,14 @@ PLUGIN  := sigstore-kms-pkcs11
 TOOLS   := fairlead-sign:signer fairlead-repo:tufrepo fairlead-agent:agent fairlead-sim:simulator
 
 # The race detector needs a C compiler; without one the tests run without it, and say so. It does not watch SQLite, which
-# is C turned into Go, nor the Zstandard coder: they would take most of the time.
-RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && \
-  echo "-race -ldflags=-w -gcflags=modernc.org/...=-race=false -gcflags=github.com/klauspost/compress/...=-race=false")
+# is C turned into Go, nor the arithmetic of signatures, nor those who compress: they would take most of the time.
+BLIND := modernc.org/... github.com/klauspost/compress/... compress/... crypto/internal/fips140/... math/big
+RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo "-race $(BLIND:%=-gcflags=%=-race=false)")
+
+# No paths, so that each checkout finds what another one has compiled; and without the detector as the tools are built, of
+# which many tests build some.
+TESTING := -trimpath -vet=all -timeout 10m '-ldflags=-s -w'
+PLAINLY := CGO_ENABLED=0 $(GO) test $(TESTING) -tags $(TAGS)
 
 # Packages that start hundreds of processes, or the same one hundreds of thousands of times, or do one thing after the
 # other, most of it signatures, or stand on much code of others: with the race detector they take five to ten times as long.
@@ -21,7 +26,9 @@ RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && \
 PLAIN := ./test/qemu ./test/crash ./test/faults ./test/attack ./test/demo ./test/conformance ./signer/cmd/fairlead-sign ./tufrepo/cmd/fairlead-repo \
   ./tufrepo ./tufrepo/bundle ./tufrepo/attest/keyless ./tufrepo/attest/keyless/keylesstest ./tufrepo/keyfile ./tufrepo/direction ./tufrepo/director/rollout ./tufrepo/director/audit \
   ./agent/boot ./simulator/virtual
-WATCHED = $(filter-out $(PLAIN:./%=%),$(patsubst github.com/fairlead/fairlead/%,%,$(shell $(GO) list ./...)))
+# Packages of benchmarks alone.
+IDLE := ./test/bench ./test/peers
+WATCHED = $(filter-out $(PLAIN:./%=%) $(IDLE:./%=%),$(patsubst github.com/fairlead/fairlead/%,%,$(shell $(GO) list ./...)))
 
 # A program with the race detector sleeps for a second when it ends.
 export GORACE := atexit_sleep_ms=0
@@ -54,8 +61,9 @@ SCRATCH := $(shell df -k --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $
 test: need ## every test of ten minutes or less in all, with the race detector
 	@test -n '$(RACE)' || echo "no C compiler: testing without the race detector (apt-get install gcc)"
 	@mkdir -p bin
-	@$(SCRATCH) $(GO) test -vet=all -p 2 -timeout 10m -v $(PLAIN) >bin/plain.log & plain=$$!; \
-	$(SCRATCH) $(GO) test -vet=all -p $(AT_ONCE) $(RACE) -timeout 10m $(WATCHED:%=./%); watched=$$?; \
+	@CGO_ENABLED=0 $(GO) vet -trimpath -tags $(TAGS) $(IDLE)
+	@$(SCRATCH) $(PLAINLY) -p 2 -v $(PLAIN) >bin/plain.log & plain=$$!; \
+	$(SCRATCH) $(GO) test $(TESTING) -p $(AT_ONCE) $(RACE) $(WATCHED:%=./%); watched=$$?; \
 	wait $$plain || { grep -vE '^ *(=== |--- PASS)' bin/plain.log; exit 1; }; exit $$watched
 	@grep '^ok' bin/plain.log; test/figures.sh bin/plain.log
 
@@ -74,7 +82,7 @@ long-reliability: # as root; test/qemu/debian.sh first
 	  { grep -vE '^ *(=== |--- PASS)' bin/reliability.log; exit 1; }
 
 long-race:
-	$(GO) test $(RACE) -timeout 60m $(RACY)
+	$(GO) test $(RACE) -ldflags=-w -timeout 60m $(RACY)
 
 long-sizes:
 	$(GO) test -tags long -timeout 60m $$($(GO) list ./... | grep -vE '/($(RELIABILITY))$$')

@@ -191,7 +191,7 @@ func program(t testing.TB, pkg string) string {
 	defer programs.Unlock()
 	if !programs.built[pkg] {
 		cmd := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", programs.dir+"/", "./"+pkg)
-		cmd.Dir = "../.."
+		cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", pkg, err, out)
 		}
