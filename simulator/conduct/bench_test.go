@@ -109,12 +109,18 @@ expect: [{committed: 1.1.0}, {bricked: none}]
 `, n))
 }
 
-// BenchmarkBrokerRestart: the ready scenario. FLEET=20000 for the full size.
+// BenchmarkBrokerRestart: the ready scenario, in which more units have as much more time. FLEET=20000 for the full size.
 func BenchmarkBrokerRestart(b *testing.B) {
 	s, err := library.Load("broker-restart")
 	if err != nil {
 		b.Fatal(err)
 	}
-	s.Units, s.Over = fleetSize(b, s.Units), carrier()
+	n := fleetSize(b, s.Units)
+	longer := scenario.Duration(max(1, (n+s.Units-1)/s.Units))
+	s.For *= longer
+	for i := range s.Expect {
+		s.Expect[i].Within *= longer
+	}
+	s.Units, s.Over = n, carrier()
 	bench(b, s)
 }

@@ -161,19 +161,22 @@ type certificates struct {
 	known map[string]*x509.Certificate // by DER
 }
 
-// mostCertificates are kept; when there would be more, all are forgotten.
-const mostCertificates = 4096
+// mostCertificates are kept, some 3 KiB each; when there would be more, all are forgotten.
+const mostCertificates = 50_000
 
 func (c *certificates) parse(der []byte) (*x509.Certificate, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if cert := c.known[string(der)]; cert != nil {
-		return cert, nil
+	known := c.known[string(der)]
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.known == nil || len(c.known) >= mostCertificates {
 		c.known = map[string]*x509.Certificate{}
 	}
