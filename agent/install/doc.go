@@ -62,7 +62,8 @@
 // a medium of which later writes change earlier places, as one that has less room than it says, is found out; then
 // everything is read again. What this run has written was compared with the index before it was written; it is compared with a
 // keyed hash that was made then, under a key that is made for the run, which is many times quicker than SHA-256 where the
-// processor has no instructions for that. What an earlier run has left is compared with the index.
+// processor has no instructions for that. What an earlier run has left is compared with the index. A slot in memory, as of a
+// simulated fleet, lends what it holds, and that is compared where it lies.
 //
 // # What a crash leaves
 //

@@ -154,16 +154,28 @@ func TestSyncIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+// lendingDevice lends what it holds, as a slot in memory.
+type lendingDevice struct{ *faultyDevice }
+
+func (d lendingDevice) Lend(off int64, n int) []byte {
+	p := make([]byte, n)
+	got, _ := d.ReadAt(p, off)
+	return p[:got]
+}
+
 // A bit that flips in the slot after it was written is found and healed; one that always flips is named.
 func TestBitFlipInSlot(t *testing.T) {
 	rel := makeRelease(t, testImage(14, 0))
 	for _, c := range []struct {
 		name  string
 		flips int // how many writes of the frame lose a bit
+		lends bool
 		want  string
 	}{
-		{"once", 1, ""},
-		{"always", 9, "frame 9, at byte 589824 of the slot, was written twice and reads back wrong"},
+		{"once", 1, false, ""},
+		{"once, in a slot that lends", 1, true, ""},
+		{"always", 9, false, "frame 9, at byte 589824 of the slot, was written twice and reads back wrong"},
+		{"always, in a slot that lends", 9, true, "frame 9, at byte 589824 of the slot, was written twice and reads back wrong"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path, journal := fileSlot(t, 1<<20), fastDir(t)
@@ -177,8 +189,12 @@ func TestBitFlipInSlot(t *testing.T) {
 				n, err := d.Device.WriteAt(flipped(p, 1234), off)
 				return n, err, true
 			}
+			var target Device = d
+			if c.lends {
+				target = lendingDevice{d}
+			}
 			s := &memorySource{release: rel}
-			res, err := Run(t.Context(), plan(t, s, d, journal))
+			res, err := Run(t.Context(), plan(t, s, target, journal))
 			if res.Healed != 1 || flips == 0 {
 				t.Fatalf("healed %d after %d flips, %v", res.Healed, flips, err)
 			}

@@ -81,6 +81,9 @@ func TestSlotHoldsWhatWasWritten(t *testing.T) {
 				if _, err := d.ReadAt(p, at); err != nil || !bytes.Equal(p, now[at:at+n]) {
 					t.Fatalf("%d bytes at %d are not what was written: %v", n, at, err)
 				}
+				if b := d.Lend(at, int(n)); !bytes.HasPrefix(now[at:at+n], b) {
+					t.Fatalf("%d bytes are lent at %d that were not written", len(b), at)
+				}
 			}
 		}
 		all := make([]byte, capacity)

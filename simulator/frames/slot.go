@@ -81,6 +81,16 @@ func (d *Slot) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), err
 }
 
+// Lend is bytes of the slot from off on, n or fewer, as they lie in the store; none where something is still being written.
+func (d *Slot) Lend(off int64, n int) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cut || d.dirty[int(off/Block)] != nil {
+		return nil
+	}
+	return d.store.lendOf(d.now, off, n, d.capacity)
+}
+
 // pieces cuts length bytes at off where blocks end: bytes from to to lie at offset at of a block.
 func pieces(length, off int64, do func(block int, at, from, to int64) error) error {
 	for from := int64(0); from < length; {

@@ -166,6 +166,19 @@ func (s *Store) read(n uint32, p []byte, at int64) error {
 	return err
 }
 
+// lendOf is a part of one block of some content of so many bytes; nothing behind its end, and where the store cannot be read.
+func (s *Store) lendOf(c Content, off int64, n int, size int64) []byte {
+	if off < 0 || off >= size {
+		return nil
+	}
+	b, err := s.lend(c.at(int(off / Block)))
+	if err != nil {
+		return nil
+	}
+	b = b[off%Block:]
+	return b[:min(int64(n), int64(len(b)), size-off)]
+}
+
 // lend is block, without the lock.
 func (s *Store) lend(n uint32) ([]byte, error) {
 	s.mu.Lock()

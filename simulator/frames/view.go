@@ -36,15 +36,7 @@ func (v *View) ReadAt(p []byte, off int64) (int, error) {
 // Lend is bytes of the slot from off on, n or fewer, and none behind its end. They are the store's own: nobody may write to them, and
 // they stay as they are until the store is closed. Two views of the same block lend the same memory.
 func (v *View) Lend(off int64, n int) []byte {
-	if off < 0 || off >= v.size {
-		return nil
-	}
-	b, err := v.store.lend(v.holds.at(int(off / Block)))
-	if err != nil {
-		return nil
-	}
-	b = b[off%Block:]
-	return b[:min(int64(n), int64(len(b)), v.size-off)]
+	return v.store.lendOf(v.holds, off, n, v.size)
 }
 
 // Close is io.Closer.
