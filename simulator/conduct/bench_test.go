@@ -109,7 +109,8 @@ expect: [{committed: 1.1.0}, {bricked: none}]
 `, n))
 }
 
-// BenchmarkBrokerRestart: the ready scenario, in which more units have as much more time. FLEET=20000 for the full size.
+// BenchmarkBrokerRestart: the ready scenario, in which more units have as much more time, also between two polls beside MQTT. FLEET=20000
+// for the full size.
 func BenchmarkBrokerRestart(b *testing.B) {
 	s, err := library.Load("broker-restart")
 	if err != nil {
@@ -117,7 +118,7 @@ func BenchmarkBrokerRestart(b *testing.B) {
 	}
 	n := fleetSize(b, s.Units)
 	longer := scenario.Duration(max(1, (n+s.Units-1)/s.Units))
-	s.For *= longer
+	s.For, s.Timing.Poll = s.For*longer, s.Timing.Poll*longer
 	for i := range s.Expect {
 		s.Expect[i].Within *= longer
 	}
