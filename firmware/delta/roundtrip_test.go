@@ -2,10 +2,12 @@ package delta
 
 import (
 	"bytes"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -97,7 +99,7 @@ func create(t testing.TB, base, image []byte, o Options) ([]byte, Created) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(seeds) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		base := noise32(r, 1+r.IntN(400_000))
 		if seed%3 == 0 {
@@ -120,6 +122,9 @@ func TestRoundTrip(t *testing.T) {
 
 // Whatever becomes of an image, in frames of any size, the patch makes it.
 func TestRandomEdits(t *testing.T) {
+	if err := flag.Set("rapid.checks", strconv.Itoa(checks)); err != nil {
+		t.Fatal(err)
+	}
 	base := edited(rand.New(rand.NewPCG(8, 8)), bytes.Repeat([]byte("base unit, room and floor; "), 4_000), 30)
 	rapid.Check(t, func(r *rapid.T) {
 		image := bytes.Clone(base)
