@@ -162,6 +162,8 @@ func TestChattyTenant(t *testing.T) {
 	m.next()
 	stop, refused := make(chan struct{}), &atomic.Int64{}
 	var all sync.WaitGroup
+	silence := sync.OnceFunc(func() { close(stop); all.Wait() })
+	t.Cleanup(silence)
 	for i := range 4 {
 		noise := s.enrolled(loud, fmt.Sprint("l", i))
 		nm := noise.mqtt("mqtts")
@@ -182,8 +184,7 @@ func TestChattyTenant(t *testing.T) {
 	}
 	before := refused.Load()
 	until(t, "the noise has ended by itself", func() bool { return refused.Load() > before })
-	close(stop)
-	all.Wait()
+	silence()
 	if n := s.events(u); n != 40 {
 		t.Errorf("%d events are stored, 40 were acknowledged", n)
 	}
