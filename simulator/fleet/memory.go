@@ -18,7 +18,8 @@ import (
 // memory is a file system that lies in memory, as the small files of a unit may. It has no links and asks for no permissions. Its
 // owner locks it otherwise. There are many of them, with some thirty files each: they are kept small.
 type memory struct {
-	dir   string // absolute and clean
+	dir   string // absolute and clean, with a slash at its end
+	root  node   // it, and those above it
 	mu    sync.Mutex
 	nodes []*node
 	temps int // names given so far
@@ -35,15 +36,18 @@ type node struct {
 var _ durable.FS = (*memory)(nil)
 
 // newMemory has one folder, and those above it.
-func newMemory(dir string) *memory { return &memory{dir: filepath.Clean(dir)} }
+func newMemory(dir string) *memory {
+	dir = filepath.Clean(dir)
+	return &memory{dir: dir + "/", root: node{path: filepath.Base(dir), mode: fs.ModeDir | 0o700}}
+}
 
 func refused(op, path string, err error) error { return &fs.PathError{Op: op, Path: path, Err: err} }
 
 // at is the node at path; nil for none. Here and below the lock is held.
 func (m *memory) at(path string) *node {
 	path = filepath.Clean(path)
-	if path == m.dir || strings.HasPrefix(m.dir, strings.TrimSuffix(path, "/")+"/") {
-		return &node{path: path, mode: fs.ModeDir | 0o700}
+	if rest, above := strings.CutPrefix(m.dir, path); above && (rest[0] == '/' || path == "/") {
+		return &m.root
 	}
 	path = m.inside(path)
 	for _, n := range m.nodes {
@@ -55,7 +59,7 @@ func (m *memory) at(path string) *node {
 }
 
 // inside is a clean path from the folder of the file system.
-func (m *memory) inside(path string) string { return strings.TrimPrefix(path, m.dir+"/") }
+func (m *memory) inside(path string) string { return strings.TrimPrefix(path, m.dir) }
 
 func (m *memory) find(op, path string) (*node, error) {
 	if n := m.at(path); n != nil {
@@ -176,10 +180,9 @@ func (m *memory) RemoveAll(path string) error {
 
 // below lists everything in a folder.
 func (m *memory) below(path string) (all []*node) {
-	path = filepath.Clean(path)
-	head := m.inside(path) + "/"
+	top, head := m.at(path) == &m.root, m.inside(filepath.Clean(path))+"/"
 	for _, n := range m.nodes {
-		if path == m.dir || strings.HasPrefix(n.path, head) {
+		if top || strings.HasPrefix(n.path, head) {
 			all = append(all, n)
 		}
 	}

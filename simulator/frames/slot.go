@@ -25,8 +25,8 @@ type Slot struct {
 
 	mu    sync.Mutex
 	now   Content
-	dirty map[int][]byte // that are being written
-	saved bool           // what it holds is on disk
+	dirty map[int]*[Block]byte // that are being written
+	saved bool                 // what it holds is on disk
 	cut   bool
 }
 
@@ -44,7 +44,7 @@ func (s *Store) OpenSlot(path string, o SlotOptions) (*Slot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", install.ErrIO, err)
 	}
-	return &Slot{store: s, path: path, capacity: o.Capacity, full: o.Full, now: now, saved: now != nil, dirty: map[int][]byte{}}, nil
+	return &Slot{store: s, path: path, capacity: o.Capacity, full: o.Full, now: now, saved: now != nil, dirty: map[int]*[Block]byte{}}, nil
 }
 
 // Capacity implements install.Device.
@@ -140,8 +140,11 @@ func (d *Slot) writeBlock(block int, p []byte, at int64) error {
 				return err
 			}
 		}
-		buf = make([]byte, Block)
-		if err := d.store.read(d.now.at(block), buf, 0); err != nil {
+		var spare bool
+		if buf, spare = d.store.spare.Get().(*[Block]byte); !spare {
+			buf = new([Block]byte)
+		}
+		if err := d.store.read(d.now.at(block), buf[:], 0); err != nil {
 			return err
 		}
 		d.dirty[block] = buf
@@ -168,9 +171,10 @@ func (d *Slot) put(block int, p []byte) error {
 
 func (d *Slot) flush() error {
 	for block, buf := range d.dirty {
-		if err := d.put(block, buf); err != nil {
+		if err := d.put(block, buf[:]); err != nil {
 			return err
 		}
+		d.store.spare.Put(buf)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type Store struct {
 	blocks *os.File
 	seed   maphash.Seed
 	zeros  [Block]byte
+	spare  sync.Pool // of *[Block]byte, for blocks that are being written
 
 	mu     sync.Mutex
 	count  uint32              // blocks stored
