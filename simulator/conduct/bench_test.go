@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -61,11 +62,23 @@ func tell(b *testing.B, s *scenario.Scenario, r *report.Run) {
 	b.ReportMetric(float64(r.Costs.ServiceMem)/(1<<20), "service-peak-MiB")
 	b.ReportMetric(1000*r.Costs.FleetCPU/n, "fleet-cpu-ms/unit")
 	b.ReportMetric(1000*r.Costs.ServiceCPU/n, "service-cpu-ms/unit")
+	if at := rolledOut(r); at >= 0 {
+		from := r.Samples[at]
+		b.ReportMetric(1000*(last.FleetCPU+last.ServiceCPU-from.FleetCPU-from.ServiceCPU)/n, "since-event-cpu-ms/unit")
+	}
 	b.ReportMetric(r.Commit.P50, "commit-median-s")
 	b.ReportMetric(r.Commit.Max, "commit-last-s")
 	if r.Bottleneck != "" {
 		b.Log(r.Bottleneck)
 	}
+}
+
+// rolledOut is the last sample before the first event; -1 for none.
+func rolledOut(r *report.Run) int {
+	if len(r.Events) == 0 {
+		return -1
+	}
+	return slices.IndexFunc(r.Samples, func(s report.Sample) bool { return s.At > r.Events[0].At }) - 1
 }
 
 func parsed(b *testing.B, format string, args ...any) *scenario.Scenario {
