@@ -122,9 +122,8 @@ expect: [{committed: 1.1.0}, {bricked: none}]
 `, n))
 }
 
-// BenchmarkBrokerRestart: the ready scenario, in which more units have as much more time, also between two polls beside MQTT, and a quarter
-// of that between polls without: 20,000 units that poll every 2 s leave a service no time for their connections. FLEET=20000 for the full
-// size.
+// BenchmarkBrokerRestart: the ready scenario, in which more units have as much more time, also between two polls, beside MQTT and
+// without: 20,000 units that poll every 2 s leave a service no time for their connections. FLEET=20000 for the full size.
 func BenchmarkBrokerRestart(b *testing.B) {
 	s, err := library.Load("broker-restart")
 	if err != nil {
@@ -132,8 +131,7 @@ func BenchmarkBrokerRestart(b *testing.B) {
 	}
 	n := fleetSize(b, s.Units)
 	longer := scenario.Duration(max(1, (n+s.Units-1)/s.Units))
-	s.For, s.Timing.Poll = s.For*longer, s.Timing.Poll*longer
-	s.Timing.FallbackPoll *= max(1, longer/4)
+	s.For, s.Timing.Poll, s.Timing.FallbackPoll = s.For*longer, s.Timing.Poll*longer, s.Timing.FallbackPoll*longer
 	for i := range s.Expect {
 		s.Expect[i].Within *= longer
 	}
